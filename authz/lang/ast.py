@@ -1,0 +1,554 @@
+"""The tree of a policy as it was written, before anything is looked up.
+
+Nodes are named tuples: one class costs a sixth of a frozen dataclass at import and one node half,
+and both show in the start-up of `authz-eval`. Every node ends with its `span`. Compare trees with
+`without_spans`, which also tells apart two kinds of node that hold the same fields.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+
+class Span(NamedTuple):
+    """A half-open range of characters in one file's text."""
+
+    start: int
+    end: int
+
+
+class Name(NamedTuple):
+    """A bare word that the policy itself defines or that names an attribute (L4)."""
+
+    text: str
+    span: Span
+
+
+class Text(NamedTuple):
+    """A quoted string, its escapes resolved: a scope, role, tool, type, tenant, label or message."""
+
+    value: str
+    span: Span
+
+
+# --- Types of attributes (L12) --------------------------------------------------------------
+
+
+class NamedType(NamedTuple):
+    """`string`, `number`, `bool`, `time`, `duration` or `ip`; other words are an error later."""
+
+    name: str
+    span: Span
+
+
+class UnionType(NamedTuple):
+    """One of several literal strings."""
+
+    options: tuple[Text, ...]
+    span: Span
+
+
+class SetType(NamedTuple):
+    """`set<item>`."""
+
+    item: TypeExpr
+    span: Span
+
+
+class MapType(NamedTuple):
+    """`map<item>`: string keys, values of one type."""
+
+    item: TypeExpr
+    span: Span
+
+
+class RefType(NamedTuple):
+    """`ref<target>`: an entity of a resource type, or of `subject`."""
+
+    target: Name | Text
+    span: Span
+
+
+class Field(NamedTuple):
+    """One attribute of a shape, `name: type` or `name?: type`."""
+
+    name: Name
+    optional: bool
+    type: TypeExpr
+    span: Span
+
+
+class RecordType(NamedTuple):
+    """`{ field… }`."""
+
+    fields: tuple[Field, ...]
+    span: Span
+
+
+TypeExpr: TypeAlias = NamedType | UnionType | SetType | MapType | RefType | RecordType
+
+# --- Expressions (L30-L39) ------------------------------------------------------------------
+
+SECOND: Final = 1_000_000_000
+DURATION_UNITS: Final = {
+    "ms": SECOND // 1000,
+    "s": SECOND,
+    "m": 60 * SECOND,
+    "h": 3_600 * SECOND,
+    "d": 86_400 * SECOND,
+}
+"""Nanoseconds in each unit of a duration literal (L39)."""
+
+
+class StringLiteral(NamedTuple):
+    """A quoted string used as a value. For `like` and `under` it may hold `{expr}` parts."""
+
+    value: str
+    span: Span
+
+
+class NumberLiteral(NamedTuple):
+    """A number; a value without a fraction is an int."""
+
+    value: int | float
+    span: Span
+
+
+class BoolLiteral(NamedTuple):
+    """`true` or `false`."""
+
+    value: bool
+    span: Span
+
+
+class DurationLiteral(NamedTuple):
+    """A duration in nanoseconds; `text` keeps the unit that was written."""
+
+    nanoseconds: int
+    text: str
+    span: Span
+
+
+class SetLiteral(NamedTuple):
+    """`["a", "b"]`, in the order written."""
+
+    items: tuple[Expr, ...]
+    span: Span
+
+
+class Attribute(NamedTuple):
+    """`.name`."""
+
+    name: str
+    span: Span
+
+
+class Index(NamedTuple):
+    """`[key]`."""
+
+    key: Expr
+    span: Span
+
+
+class Reference(NamedTuple):
+    """A root of L30 or a `let`, and the steps from it: `resource.labels["a"]`."""
+
+    root: Name
+    steps: tuple[Attribute | Index, ...]
+    span: Span
+
+
+class Call(NamedTuple):
+    """`function(argument, …)`."""
+
+    function: Name
+    arguments: tuple[Expr, ...]
+    span: Span
+
+
+class Not(NamedTuple):
+    """`not operand`."""
+
+    operand: Expr
+    span: Span
+
+
+class And(NamedTuple):
+    """Two or more operands joined by `and`."""
+
+    items: tuple[Expr, ...]
+    span: Span
+
+
+class Or(NamedTuple):
+    """Two or more operands joined by `or`."""
+
+    items: tuple[Expr, ...]
+    span: Span
+
+
+class If(NamedTuple):
+    """`if condition then yes else no`."""
+
+    condition: Expr
+    yes: Expr
+    no: Expr
+    span: Span
+
+
+CompareOp: TypeAlias = Literal[
+    "==", "!=", "<", "<=", ">", ">=", "in", "not in", "like", "not like",
+    "matches", "under", "subset of", "intersects",
+]  # fmt: skip
+
+
+class Compare(NamedTuple):
+    """`left op right`. A chain `a < b < c` is a Compare on the left of another; an error later."""
+
+    op: CompareOp
+    left: Expr
+    right: Expr
+    span: Span
+
+
+class Has(NamedTuple):
+    """`operand has a.b`."""
+
+    operand: Expr
+    path: tuple[Name, ...]
+    span: Span
+
+
+class Range(NamedTuple):
+    """`low..high`, both ends included; only on the right of `in`."""
+
+    low: Expr
+    high: Expr
+    span: Span
+
+
+class Term(NamedTuple):
+    """One further operand of a sum, with the sign before it."""
+
+    sign: Literal["+", "-"]
+    operand: Expr
+    span: Span
+
+
+class Sum(NamedTuple):
+    """`first + …  - …`, from left to right."""
+
+    first: Expr
+    rest: tuple[Term, ...]
+    span: Span
+
+
+class Coalesce(NamedTuple):
+    """`a ?? b ?? c`: two or more items."""
+
+    items: tuple[Expr, ...]
+    span: Span
+
+
+Expr: TypeAlias = (
+    StringLiteral | NumberLiteral | BoolLiteral | DurationLiteral | SetLiteral | Reference | Call
+    | Not | And | Or | If | Compare | Has | Range | Sum | Coalesce
+)  # fmt: skip
+LiteralExpr: TypeAlias = StringLiteral | NumberLiteral | BoolLiteral | DurationLiteral | SetLiteral
+
+# --- Statements of a tool block (L22) -------------------------------------------------------
+
+Mode: TypeAlias = Literal["any", "all"]
+
+
+class Who(NamedTuple):
+    """Whom a rule speaks of. `mode` is None where none was written; `names` only for role and scope."""
+
+    kind: Literal["role", "scope", "anyone", "public"]
+    mode: Mode | None
+    names: tuple[Text, ...]
+    span: Span
+
+
+class Parameter(NamedTuple):
+    """One `key: literal` of an obligation."""
+
+    name: Name
+    value: LiteralExpr
+    span: Span
+
+
+class ObligationClause(NamedTuple):
+    """`"name" { key: literal, … }`; the braces may be left out."""
+
+    name: Text
+    parameters: tuple[Parameter, ...]
+    span: Span
+
+
+class Require(NamedTuple):
+    """`require role|scope …`."""
+
+    kind: Literal["role", "scope"]
+    mode: Mode | None
+    names: tuple[Text, ...]
+    span: Span
+
+
+class RequireWhen(NamedTuple):
+    """`require when CONDITION`."""
+
+    condition: Expr
+    span: Span
+
+
+class Rule(NamedTuple):
+    """An `allow` or a `deny`. `across`, `because` and `obligations` as written."""
+
+    effect: Literal["allow", "deny"]
+    label: Text | None
+    who: Who | None
+    across: bool
+    when: Expr | None
+    unless: Expr | None
+    because: Text | None
+    obligations: tuple[ObligationClause, ...]
+    span: Span
+
+
+class Limit(NamedTuple):
+    """`limit N per DURATION by KEY, …`."""
+
+    count: NumberLiteral
+    per: DurationLiteral
+    keys: tuple[Name, ...]
+    span: Span
+
+
+class Oblige(NamedTuple):
+    """`oblige "obligation" {…}`."""
+
+    obligation: ObligationClause
+    span: Span
+
+
+Statement: TypeAlias = Require | RequireWhen | Rule | Limit | Oblige
+
+# --- Declarations (L10-L24) -----------------------------------------------------------------
+
+
+class GroupReference(NamedTuple):
+    """`@NAME` where a tool pattern may stand."""
+
+    name: Name
+    span: Span
+
+
+Pattern: TypeAlias = Text | GroupReference
+
+
+class ScopeDeclaration(NamedTuple):
+    """`scope "S" implies …`."""
+
+    name: Text
+    implies: tuple[Text, ...]
+    span: Span
+
+
+class RoleDeclaration(NamedTuple):
+    """`role "R" extends … when …`."""
+
+    name: Text
+    extends: tuple[Text, ...]
+    when: Expr | None
+    span: Span
+
+
+class ShapeDeclaration(NamedTuple):
+    """`resource "T" { … }` (with a `name`), `subject { … }`, `context { … }` or `client { … }`."""
+
+    kind: Literal["resource", "subject", "context", "client"]
+    name: Text | None
+    is_global: bool
+    fields: tuple[Field, ...]
+    span: Span
+
+
+class LetDeclaration(NamedTuple):
+    """`let NAME = EXPRESSION`."""
+
+    name: Name
+    value: Expr
+    span: Span
+
+
+class GroupDeclaration(NamedTuple):
+    """`tools NAME = PATTERN, …`."""
+
+    name: Name
+    patterns: tuple[Pattern, ...]
+    span: Span
+
+
+class ToolBlock(NamedTuple):
+    """`tool … [except …] [(…)] [on …] { … }`; `arguments` and `types` are None where not written."""
+
+    patterns: tuple[Pattern, ...]
+    excepted: tuple[Pattern, ...]
+    arguments: tuple[Field, ...] | None
+    types: tuple[Text, ...] | None
+    statements: tuple[Statement, ...]
+    span: Span
+
+
+class TenantBlock(NamedTuple):
+    """`tenant PATTERN, … { … }`."""
+
+    patterns: tuple[Text, ...]
+    items: tuple[Declaration, ...]
+    span: Span
+
+
+Declaration: TypeAlias = (
+    ScopeDeclaration | RoleDeclaration | ShapeDeclaration | LetDeclaration | GroupDeclaration
+    | ToolBlock | TenantBlock
+)  # fmt: skip
+
+
+class Comment(NamedTuple):
+    """From `#` to the end of its line; `text` starts with the `#`."""
+
+    text: str
+    span: Span
+
+
+class PolicyFile(NamedTuple):
+    """One `.authz` file. `broken` says that some declaration was left out for a syntax error."""
+
+    declarations: tuple[Declaration, ...]
+    comments: tuple[Comment, ...]
+    broken: bool
+    span: Span
+
+
+# --- Tests (L80) ----------------------------------------------------------------------------
+
+
+class JsonNull(NamedTuple):
+    """`null` in a fixture."""
+
+    span: Span
+
+
+class JsonList(NamedTuple):
+    """`[ … ]` in a fixture: any values, in order."""
+
+    items: tuple[JsonValue, ...]
+    span: Span
+
+
+class JsonMember(NamedTuple):
+    """`key: value` in a fixture; the key may be quoted."""
+
+    key: str
+    value: JsonValue
+    span: Span
+
+
+class JsonObject(NamedTuple):
+    """`{ … }` in a fixture."""
+
+    members: tuple[JsonMember, ...]
+    span: Span
+
+
+JsonValue: TypeAlias = JsonNull | StringLiteral | NumberLiteral | BoolLiteral | JsonList | JsonObject
+
+
+class SubjectSpec(NamedTuple):
+    """`subject "id" { attributes }`, or `anonymous` when `id` is None."""
+
+    id: Text | None
+    attributes: JsonObject | None
+    span: Span
+
+
+class ResourceSpec(NamedTuple):
+    """`resource "type" "id" { attributes }`; `tenant` and `ancestors` stand among the attributes."""
+
+    type: Text
+    id: Text
+    attributes: JsonObject | None
+    span: Span
+
+
+class Clause(NamedTuple):
+    """One part of a caller or call: `scopes "a", "b"`, `tenant "t"`, `context { … }`…
+
+    `texts` holds the strings, `attributes` the braces, whichever the kind takes.
+    """
+
+    kind: Literal["scopes", "roles", "tenant", "context", "subject", "client", "tool"]
+    texts: tuple[Text, ...]
+    attributes: JsonObject | None
+    span: Span
+
+
+class Fixture(NamedTuple):
+    """`fixture NAME = subject … | resource …`, with clauses after a subject."""
+
+    name: Name
+    value: SubjectSpec | ResourceSpec
+    clauses: tuple[Clause, ...]
+    span: Span
+
+
+class Expectation(NamedTuple):
+    """`expect allow|deny [REASON] [by "rule", …] [missing "scope", …] [then "obligation" {…}]…`.
+
+    What is not written (None) is not compared.
+    """
+
+    effect: Literal["allow", "deny"]
+    reason: Name | None
+    rules: tuple[Text, ...] | None
+    missing: tuple[Text, ...] | None
+    obligations: tuple[ObligationClause, ...] | None
+    span: Span
+
+
+class TestCase(NamedTuple):
+    """`test "name" { as … [with …] call … [on …] [at …] expect … }`."""
+
+    __test__ = False  # pytest collects classes by this name
+
+    name: Text
+    caller: Name | SubjectSpec
+    clauses: tuple[Clause, ...]
+    tool: Text
+    arguments: JsonObject | None
+    resource: Name | ResourceSpec | None
+    at: Text | None
+    expectation: Expectation
+    span: Span
+
+
+class TestFile(NamedTuple):
+    """One `_test.authz` file."""
+
+    __test__ = False
+
+    items: tuple[Fixture | TestCase, ...]
+    comments: tuple[Comment, ...]
+    broken: bool
+    span: Span
+
+
+def without_spans(node: object) -> object:
+    """Return the tree as nested tuples of class names and fields, to compare what was meant."""
+    if isinstance(node, tuple) and hasattr(node, "_fields"):
+        fields = zip(node._fields, node, strict=True)
+        return (type(node).__name__, *(without_spans(v) for k, v in fields if k not in {"span", "comments"}))
+    if isinstance(node, tuple):
+        return tuple(without_spans(item) for item in node)
+    return node

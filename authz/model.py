@@ -1,0 +1,307 @@
+"""What is asked and what is answered: frozen values that every door shares.
+
+A `Request` that exists is valid: its constructor checks everything L60 demands, so nothing
+after it has to. A `Decision` is what `Program.decide` returns and what every door renders.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+from authz.errors import InvalidRequestError
+
+Value: TypeAlias = "None | bool | int | float | str | Sequence[Value] | Mapping[str, Value]"
+"""A JSON value: attributes, arguments and context are made of these."""
+
+Attributes: TypeAlias = Mapping[str, Value]
+
+MAX_DEPTH: Final = 32
+"""Levels of nesting in attributes, arguments and context (L60)."""
+MAX_ITEMS: Final = 10_000
+"""Members of one list or one object."""
+MAX_VALUES: Final = 100_000
+"""Values in one request, counted at every level."""
+MAX_IDENTIFIER: Final = 1_024
+"""Characters of one identifier."""
+MAX_TEXT: Final = 4 * 1024 * 1024
+"""Characters in one request, all strings together."""
+
+_EMPTY: Final[Attributes] = MappingProxyType({})
+
+
+class Effect(Enum):
+    """The answer. CONDITIONAL is given only for requests with unknown parts (L68)."""
+
+    ALLOW = 1
+    DENY = 2
+    CONDITIONAL = 3
+
+
+class Reason(Enum):
+    """Which step of L61 decided; the numbers are those of `authz.v1.Reason`."""
+
+    ALLOWED = 1
+    UNKNOWN_TOOL = 2
+    NO_APPLICABLE_RULE = 3
+    TENANT_MISMATCH = 4
+    TENANT_UNKNOWN = 5
+    EXPLICIT_DENY = 6
+    MISSING_ROLE = 7
+    REQUIREMENT_NOT_MET = 8
+    INDETERMINATE = 9
+    NO_ALLOW = 10
+    INSUFFICIENT_SCOPE = 11
+    RATE_LIMITED = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Obligation:
+    """Something the caller must do when it acts on an ALLOW (L64)."""
+
+    name: str
+    parameters: Attributes = _EMPTY
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer to one request, and why.
+
+    `rules` are the deciding rules' names, sorted. `message` is safe for the caller to see.
+    `required_scopes` and `missing_scopes` are sorted, and filled exactly with
+    INSUFFICIENT_SCOPE (L67).
+    """
+
+    effect: Effect
+    reason: Reason
+    message: str
+    rules: tuple[str, ...]
+    policy_revision: str
+    obligations: tuple[Obligation, ...] = ()
+    required_scopes: tuple[str, ...] = ()
+    missing_scopes: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> bool:
+        """Say whether the call may go ahead; anything but a clear ALLOW may not."""
+        return self.effect is Effect.ALLOW
+
+
+class Outcome(Enum):
+    """What a condition comes to (L50)."""
+
+    TRUE = 1
+    FALSE = 2
+    UNKNOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One operand of a condition and the value it had; `problem` says why there is none."""
+
+    expression: str
+    value: Value = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionTrace:
+    """One atom of a rule's condition as it was evaluated, with the text it has in the policy."""
+
+    text: str
+    outcome: Outcome
+    seen: tuple[Seen, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTrace:
+    """One statement that could have had a say. `kind` is its first words: "deny", "require role"…"""
+
+    name: str
+    kind: str
+    outcome: Outcome
+    file: str
+    line: int
+    conditions: tuple[ConditionTrace, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision and how it came about; `nearest` says what would have helped, "" after ALLOW."""
+
+    decision: Decision
+    rules: tuple[RuleTrace, ...]
+    nearest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What the tool call touches. `ancestors` are entities, `"folder:42"`, all levels (L33)."""
+
+    type: str = ""
+    id: str = ""
+    tenant: str = ""
+    attributes: Attributes = _EMPTY
+    ancestors: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The OAuth client or agent that acts for the subject."""
+
+    id: str = ""
+    attributes: Attributes = _EMPTY
+
+
+@dataclass(frozen=True, slots=True)
+class ToolInfo:
+    """What the MCP server says of the tool. A hint that is None was not given: not False."""
+
+    server: str = ""
+    tags: Sequence[str] = ()
+    read_only: bool | None = None
+    destructive: bool | None = None
+    idempotent: bool | None = None
+    open_world: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One question: may this caller call this tool, on this resource, with these arguments?
+
+    `now` is the time of the decision; None lets the program read the clock. It must carry an
+    offset. Raises `InvalidRequestError`, naming the field, for whatever L60 refuses.
+    """
+
+    tool: str
+    subject: str = ""
+    scopes: Sequence[str] = ()
+    roles: Sequence[str] = ()
+    tenant: str = ""
+    resource: Resource | None = None
+    arguments: Attributes = field(default=_EMPTY)
+    context: Attributes = field(default=_EMPTY)
+    subject_attributes: Attributes = field(default=_EMPTY)
+    client: Client | None = None
+    tool_info: ToolInfo | None = None
+    anonymous: bool = False
+    now: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what L60 refuses."""
+        if not self.tool:
+            raise InvalidRequestError("tool", "must not be empty")
+        if not self.subject and not self.anonymous:
+            raise InvalidRequestError("subject", "must not be empty unless `anonymous` is set")
+        if self.subject and self.anonymous:
+            raise InvalidRequestError("anonymous", "must not be set beside a subject")
+        if self.now is not None and self.now.tzinfo is None:
+            raise InvalidRequestError("now", "must carry an offset from UTC")
+        budget = _Budget()
+        budget.identifier("subject", self.subject)
+        budget.identifiers("scopes", self.scopes)
+        budget.identifiers("roles", self.roles)
+        budget.identifier("tenant", self.tenant)
+        budget.identifier("tool", self.tool)
+        if self.resource is not None:
+            budget.identifier("resource.type", self.resource.type)
+            budget.text("resource.id", self.resource.id)
+            budget.identifier("resource.tenant", self.resource.tenant)
+            budget.attributes("resource.attributes", self.resource.attributes)
+            budget.texts("resource.ancestors", self.resource.ancestors)
+        budget.attributes("arguments", self.arguments)
+        budget.attributes("context", self.context)
+        budget.attributes("subject_attributes", self.subject_attributes)
+        if self.client is not None:
+            budget.identifier("client.id", self.client.id)
+            budget.attributes("client.attributes", self.client.attributes)
+        if self.tool_info is not None:
+            budget.identifier("tool_info.server", self.tool_info.server)
+            budget.identifiers("tool_info.tags", self.tool_info.tags)
+
+
+class _Budget:
+    """What one request may still hold; every check of L60 draws on it."""
+
+    __slots__ = ("characters", "values")
+
+    def __init__(self) -> None:
+        self.characters = MAX_TEXT
+        self.values = MAX_VALUES
+
+    def text(self, where: str, value: object) -> None:
+        if not isinstance(value, str):
+            raise InvalidRequestError(where, "must be a string")
+        self.characters -= len(value)
+        if self.characters < 0:
+            raise InvalidRequestError(where, f"the request holds more than {MAX_TEXT} characters")
+        if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+            raise InvalidRequestError(where, "is not valid Unicode: it holds half of a surrogate pair")
+
+    def identifier(self, where: str, value: object) -> None:
+        self.text(where, value)
+        assert isinstance(value, str)  # text() has refused everything else
+        if len(value) > MAX_IDENTIFIER:
+            raise InvalidRequestError(where, f"is longer than {MAX_IDENTIFIER} characters")
+        if value.isprintable() and value.isascii():
+            return
+        if any(unicodedata.category(c) == "Cc" for c in value):
+            raise InvalidRequestError(where, "holds a control character")
+        if not unicodedata.is_normalized("NFC", value):
+            raise InvalidRequestError(where, "is not in Unicode normal form NFC")
+
+    def identifiers(self, where: str, values: object) -> None:
+        for index, value in enumerate(self.sequence(where, values)):
+            self.identifier(f"{where}[{index}]", value)
+
+    def texts(self, where: str, values: object) -> None:
+        for index, value in enumerate(self.sequence(where, values)):
+            self.text(f"{where}[{index}]", value)
+
+    def sequence(self, where: str, values: object) -> Sequence[object]:
+        if not isinstance(values, (list, tuple)):
+            raise InvalidRequestError(where, "must be a list")
+        self.count(where, len(values))
+        return values
+
+    def count(self, where: str, length: int) -> None:
+        if length > MAX_ITEMS:
+            raise InvalidRequestError(where, f"holds more than {MAX_ITEMS} items")
+        self.values -= length
+        if self.values < 0:
+            raise InvalidRequestError(where, f"the request holds more than {MAX_VALUES} values")
+
+    def attributes(self, where: str, values: object, depth: int = 1) -> None:
+        if not isinstance(values, Mapping):
+            raise InvalidRequestError(where, "must be an object")
+        if depth > MAX_DEPTH:
+            raise InvalidRequestError(where, f"nests deeper than {MAX_DEPTH} levels")
+        self.count(where, len(values))
+        for name, value in values.items():
+            self.identifier(f"{where} (a name)", name)
+            self.value(f"{where}.{name}", value, depth)
+
+    def value(self, where: str, value: object, depth: int) -> None:
+        match value:
+            case None | bool() | int():
+                return
+            case float():
+                if not math.isfinite(value):
+                    raise InvalidRequestError(where, "is not a finite number")
+            case str():
+                self.text(where, value)
+            case list() | tuple():
+                if depth >= MAX_DEPTH:
+                    raise InvalidRequestError(where, f"nests deeper than {MAX_DEPTH} levels")
+                for index, item in enumerate(self.sequence(where, value)):
+                    self.value(f"{where}[{index}]", item, depth + 1)
+            case Mapping():
+                self.attributes(where, value, depth + 1)
+            case _:
+                raise InvalidRequestError(where, "is not a JSON value")
