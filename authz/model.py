@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from authz.errors import InvalidRequestError
@@ -32,8 +31,6 @@ MAX_IDENTIFIER: Final = 1_024
 """Characters of one identifier."""
 MAX_TEXT: Final = 4 * 1024 * 1024
 """Characters in one request, all strings together."""
-
-_EMPTY: Final[Attributes] = MappingProxyType({})
 
 
 class Effect(Enum):
@@ -66,7 +63,7 @@ class Obligation:
     """Something the caller must do when it acts on an ALLOW (L64)."""
 
     name: str
-    parameters: Attributes = _EMPTY
+    parameters: Attributes = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +112,9 @@ class ConditionTrace:
     """One atom of a rule's condition as it was evaluated, with the text it has in the policy."""
 
     text: str
+    file: str
+    line: int
+    column: int
     outcome: Outcome
     seen: tuple[Seen, ...] = ()
 
@@ -125,9 +125,10 @@ class RuleTrace:
 
     name: str
     kind: str
-    outcome: Outcome
     file: str
     line: int
+    column: int
+    outcome: Outcome
     conditions: tuple[ConditionTrace, ...] = ()
 
 
@@ -147,7 +148,7 @@ class Resource:
     type: str = ""
     id: str = ""
     tenant: str = ""
-    attributes: Attributes = _EMPTY
+    attributes: Attributes = field(default_factory=dict)
     ancestors: Sequence[str] = ()
 
 
@@ -156,7 +157,7 @@ class Client:
     """The OAuth client or agent that acts for the subject."""
 
     id: str = ""
-    attributes: Attributes = _EMPTY
+    attributes: Attributes = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +186,9 @@ class Request:
     roles: Sequence[str] = ()
     tenant: str = ""
     resource: Resource | None = None
-    arguments: Attributes = field(default=_EMPTY)
-    context: Attributes = field(default=_EMPTY)
-    subject_attributes: Attributes = field(default=_EMPTY)
+    arguments: Attributes = field(default_factory=dict)
+    context: Attributes = field(default_factory=dict)
+    subject_attributes: Attributes = field(default_factory=dict)
     client: Client | None = None
     tool_info: ToolInfo | None = None
     anonymous: bool = False

@@ -1,0 +1,135 @@
+"""What goes wrong, in one clear line on stderr, and the exit code it ends with."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from authz.cli.exit_codes import ExitCode
+from authz.cli.render import diagnostic_to_json, json_text, paint_for, printable, render_diagnostics
+from authz.errors import AuthzError, InvalidRequestError, LoadError, PolicyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from authz.lang.diagnostics import Diagnostic
+
+class ServerError(AuthzError):
+    """Raised when a server gives no answer."""
+
+
+_QUOTED: Final = re.compile(r"'([^']*)'")
+
+
+def reported(command: Callable[..., ExitCode]) -> Callable[..., ExitCode]:
+    """Turn the failures that authz names into a message and an exit code."""
+
+    @functools.wraps(command)
+    def run(**given: Any) -> ExitCode:  # noqa: ANN401  # click passes what the command asks for
+        try:
+            return command(**given)
+        except PolicyError as error:
+            complain(error.diagnostics, given.get("format_", "human"))
+            return ExitCode.INVALID_POLICY
+        except (LoadError, ServerError) as error:
+            say(str(error))
+            return ExitCode.FAILED
+        except InvalidRequestError as error:
+            say(f"the request is malformed: {error}")
+            return ExitCode.USAGE
+
+    return run
+
+
+def complain(diagnostics: Sequence[Diagnostic], format_: str = "human") -> None:
+    """Print findings on stderr, in the format that was asked for."""
+    if format_ == "json":
+        found = [diagnostic_to_json(diagnostic) for diagnostic in diagnostics]
+        print_json({"valid": False, "diagnostics": found}, err=True)
+        return
+    click.echo(render_diagnostics(diagnostics, paint_for(sys.stderr)), err=True)
+    click.echo(f"\n{count(len(diagnostics), 'error')}", err=True)
+
+
+def say(problem: str) -> None:
+    """Print one line about what went wrong on stderr."""
+    click.echo(f"{paint_for(sys.stderr)('error', '31', '1')}: {printable(problem)}", err=True)
+
+
+def print_json(value: object, *, indent: int | None = None, err: bool = False) -> None:
+    """Print a value as JSON, on one line unless it is to be indented."""
+    click.echo(json_text(value, indent), err=err)
+
+
+def count(number: int, noun: str) -> str:
+    """Return `1 error`, `2 errors`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+class Command(click.Command):
+    """A command whose help ends with an example that works as pasted."""
+
+    def __init__(self, *args: Any, example: str = "", **given: Any) -> None:  # noqa: ANN401  # click's signature
+        """Keep the example beside what click wants to know."""
+        super().__init__(*args, **given)
+        self.example = example
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the notes, then the example as it is: wrapped, it would not work as pasted."""
+        super().format_epilog(ctx, formatter)
+        if self.example:
+            formatter.write(f"\nExample:\n  {self.example}\n")
+
+
+class Program(click.Group):
+    """A group of commands that return exit codes, and that is brief about wrong usage."""
+
+    command_class = Command
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,  # noqa: FBT001, FBT002  # click's signature
+        **extra: Any,  # noqa: ANN401  # click's signature
+    ) -> Any:  # noqa: ANN401  # click's signature
+        """Run a command and exit with what it returns."""
+        for stream in (sys.stdout, sys.stderr):
+            _never_fail_to_print(stream)
+        run = functools.partial(super().main, args, prog_name, complete_var, standalone_mode=False, **extra)
+        if not standalone_mode:
+            return run()
+        sys.exit(self._run(run))
+
+    @staticmethod
+    def _run(run: Callable[[], object]) -> int:
+        try:
+            code = run()
+        except click.ClickException as error:
+            context = error.ctx if isinstance(error, click.UsageError) else None
+            hint = f" (see `{context.command_path} --help`)" if context else ""
+            say(_plainly(error.format_message()) + hint)
+            return ExitCode(error.exit_code)
+        except click.Abort:
+            say("interrupted")
+            return ExitCode.FAILED
+        return code if isinstance(code, int) else ExitCode.OK
+
+
+def _never_fail_to_print(stream: object) -> None:
+    """Give a terminal that knows fewer characters escapes instead of a traceback."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
+def _plainly(message: str) -> str:
+    """Put click's words into ours: lower case, no full stop, the user's own text in backticks."""
+    line = _QUOTED.sub(r"`\1`", " ".join(message.split())).rstrip(".")
+    line = line.replace(". (Did you", " (did you").replace(". Did you", "; did you")
+    return line[:1].lower() + line[1:]

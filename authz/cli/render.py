@@ -1,0 +1,242 @@
+"""Write findings, decisions and explanations for people, and findings as JSON.
+
+Policies, requests and file names may hold anything, also what would move a terminal's cursor or
+turn its text around: every such character is shown by its escape.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import unicodedata
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
+
+from authz.model import Effect, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from authz.lang.ast import Span
+    from authz.lang.diagnostics import Diagnostic
+    from authz.lang.source import Source
+    from authz.model import ConditionTrace, Decision, Explanation, RuleTrace, Seen
+
+TAB_WIDTH: Final = 4
+MAX_COLUMNS: Final = 160
+"""Columns of source text shown of one line; what is longer is cut around the finding."""
+_CUT: Final = "…"
+
+RED: Final = "31"
+GREEN: Final = "32"
+YELLOW: Final = "33"
+BLUE: Final = "34"
+BOLD: Final = "1"
+
+
+class Paint:
+    """Colour, where it is wanted."""
+
+    __slots__ = ("on",)
+
+    def __init__(self, *, on: bool) -> None:
+        """Remember whether to colour at all."""
+        self.on = on
+
+    def __call__(self, text: str, *codes: str) -> str:
+        """Return the text in the colours of these SGR codes."""
+        return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if self.on and text else text
+
+
+PLAIN: Final = Paint(on=False)
+
+
+def paint_for(stream: TextIO) -> Paint:
+    """Colour on a terminal only, and not where NO_COLOR or a dumb terminal asks for none."""
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return Paint(on=wanted and stream.isatty())
+
+
+def printable(text: str) -> str:
+    """Return the text with everything escaped that a terminal would obey instead of show."""
+    if text.isprintable():
+        return text
+    return "".join(_visible(character) for character in text)
+
+
+def _visible(character: str) -> str:
+    if character.isprintable():
+        return character
+    return f"\\u{{{ord(character):x}}}"
+
+
+# --- Findings -------------------------------------------------------------------------------
+
+
+def render_diagnostics(diagnostics: Iterable[Diagnostic], paint: Paint = PLAIN) -> str:
+    """Return every finding with the text it is about, an empty line between two."""
+    return "\n\n".join(render_diagnostic(diagnostic, paint) for diagnostic in diagnostics)
+
+
+def render_diagnostic(diagnostic: Diagnostic, paint: Paint = PLAIN) -> str:
+    """Return one finding: what is wrong, where, the text underlined, and what to do."""
+    severity = diagnostic.severity.value
+    colour = RED if severity == "error" else YELLOW
+    places = [(diagnostic.source, diagnostic.span), *((related.source, related.span) for related in diagnostic.related)]
+    width = max(len(str(source.place(span.start)[0])) for source, span in places)
+    lines = [
+        paint(f"{severity}[{diagnostic.code}]", colour, BOLD) + f": {printable(diagnostic.message)}",
+        *_excerpt(diagnostic.source, diagnostic.span, _Style(width, "-->", "^", colour, paint)),
+    ]
+    for related in diagnostic.related:
+        style = _Style(width, ":::", "-", BLUE, paint)
+        lines += _excerpt(related.source, related.span, style, f" {printable(related.message)}")
+    if diagnostic.help:
+        lines.append(paint(f"{' ' * (width + 2)}=", BLUE) + f" help: {printable(diagnostic.help)}")
+    return "\n".join(lines)
+
+
+class _Style(NamedTuple):
+    """How one excerpt looks: the digits of its line numbers, its arrow and its underline."""
+
+    width: int
+    arrow: str
+    mark: str
+    colour: str
+    paint: Paint
+
+
+def _excerpt(source: Source, span: Span, style: _Style, note: str = "") -> Iterator[str]:
+    """Yield the place, and its line with the span marked below it."""
+    width, paint = style.width, style.paint
+    line, column = source.place(span.start)
+    bar = paint(f"{' ' * (width + 2)}|", BLUE)
+    shown, before, marked = _line(source.line(line), column - 1, max(span.end - span.start, 1))
+    yield paint(f"{' ' * (width + 1)}{style.arrow}", BLUE) + f" {printable(source.path)}:{line}:{column}"
+    yield bar
+    yield (paint(f" {line:>{width}} |", BLUE) + f" {shown}").rstrip()
+    yield f"{bar} {' ' * before}{paint(style.mark * marked, style.colour, BOLD)}{note}"
+
+
+def _line(text: str, start: int, length: int) -> tuple[str, int, int]:
+    """Return a line as it is shown, the columns before the marked part, and the columns of that part.
+
+    A span that goes on in the next line is marked to the end of its first.
+    """
+    first = max(0, start - MAX_COLUMNS // 2)
+    last = min(len(text), first + MAX_COLUMNS)
+    pieces = [_piece(character) for character in text[first:last]]
+    head = _CUT if first else ""
+    tail = _CUT if last < len(text) else ""
+    inner = start - first
+    before = len(head) + sum(columns for _, columns in pieces[:inner])
+    marked = sum(columns for _, columns in pieces[inner : inner + length])
+    return head + "".join(piece for piece, _ in pieces) + tail, before, max(marked, 1)
+
+
+def _piece(character: str) -> tuple[str, int]:
+    """Return a character as it is shown, and the columns a terminal gives it."""
+    if character == "\t":
+        return " " * TAB_WIDTH, TAB_WIDTH
+    shown = _visible(character)
+    if len(shown) > 1 or character.isascii():
+        return shown, len(shown)
+    if unicodedata.combining(character) or unicodedata.category(character) == "Me":
+        return shown, 0
+    return shown, 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def diagnostic_to_json(diagnostic: Diagnostic) -> dict[str, object]:
+    """Return a finding as JSON. Lines and columns count characters from 1; the end is exclusive."""
+    return {
+        "code": diagnostic.code,
+        "severity": diagnostic.severity.value,
+        "message": diagnostic.message,
+        **_place_to_json(diagnostic.source, diagnostic.span),
+        "help": diagnostic.help,
+        "related": [
+            {"message": related.message, **_place_to_json(related.source, related.span)}
+            for related in diagnostic.related
+        ],
+    }
+
+
+def _place_to_json(source: Source, span: Span) -> dict[str, object]:
+    line, column = source.place(span.start)
+    end_line, end_column = source.place(span.end)
+    return {"file": source.path, "line": line, "column": column, "end_line": end_line, "end_column": end_column}
+
+
+# --- Decisions ------------------------------------------------------------------------------
+
+
+def render_decision(decision: Decision, paint: Paint = PLAIN) -> str:
+    """Return a decision: the answer and its message, then what belongs to it, a line each."""
+    lines = [render_decision_line(decision, paint)]
+    for name, values in (
+        ("rules", decision.rules),
+        ("required scopes", decision.required_scopes),
+        ("missing scopes", decision.missing_scopes),
+    ):
+        if values:
+            lines.append(f"  {name}: {printable(', '.join(values))}")
+    for obligation in decision.obligations:
+        parameters = f" {json_text(obligation.parameters)}" if obligation.parameters else ""
+        lines.append(f"  obligation: {printable(obligation.name)}{parameters}")
+    lines.append(f"  policy revision: {decision.policy_revision}")
+    return "\n".join(lines)
+
+
+def render_decision_line(decision: Decision, paint: Paint = PLAIN) -> str:
+    """Return a decision in one line."""
+    colour = GREEN if decision.effect is Effect.ALLOW else RED
+    message = f": {printable(decision.message)}" if decision.message else ""
+    return f"{paint(decision.effect.name, colour, BOLD)} {decision.reason.name}{message}"
+
+
+def render_explanation(explanation: Explanation, paint: Paint = PLAIN) -> str:
+    """Return a decision, each rule that could have had a say, each condition, and the nearest miss."""
+    lines = [render_decision(explanation.decision, paint)]
+    for rule in explanation.rules:
+        lines += ["", *_rule(rule, rule.name in explanation.decision.rules, paint)]
+    if explanation.nearest:
+        lines += ["", f"{paint('nearest', BOLD)}: {printable(explanation.nearest)}"]
+    return "\n".join(lines)
+
+
+def _rule(rule: RuleTrace, decided: bool, paint: Paint) -> Iterator[str]:  # noqa: FBT001  # private, one caller
+    deciding = "  (deciding)" if decided else ""
+    yield (
+        f"{_outcome(rule.outcome, paint)}  {paint(printable(rule.kind), BOLD)} {printable(rule.name)}"
+        f"  {printable(rule.file)}:{rule.line}:{rule.column}{deciding}"
+    )
+    for condition in rule.conditions:
+        yield from _condition(condition, paint)
+
+
+def _condition(condition: ConditionTrace, paint: Paint) -> Iterator[str]:
+    text = printable(" ".join(condition.text.split()))
+    yield f"  {_outcome(condition.outcome, paint)}  {text}  {condition.line}:{condition.column}"
+    for seen in condition.seen:
+        yield f"           {printable(seen.expression)} {_seen(seen)}"
+
+
+def _seen(seen: Seen) -> str:
+    return f"is not known: {printable(seen.problem)}" if seen.problem else f"= {json_text(seen.value)}"
+
+
+def _outcome(outcome: Outcome, paint: Paint) -> str:
+    colour = {Outcome.TRUE: GREEN, Outcome.FALSE: RED, Outcome.UNKNOWN: YELLOW}[outcome]
+    return paint(f"{outcome.name.lower():<7}", colour)
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """Return a value as JSON, with everything escaped that a terminal would obey."""
+    text = json.dumps(value, ensure_ascii=False, default=_plain, indent=indent)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+def _plain(value: object) -> object:
+    """Give `json` the mappings that it does not know."""
+    assert isinstance(value, Mapping)  # a `Value` is made of JSON's own types and mappings
+    return dict(value)

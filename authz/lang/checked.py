@@ -1,0 +1,292 @@
+"""A policy after validation: names resolved, types known, nothing left that could fail.
+
+Only `authz.lang.validator` makes a CheckedPolicySet; the compiler relies on it. Expressions are
+a core of the language: `let`s are put in, patterns are split, literals are values.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+from authz.lang.ast import Mode, Span  # noqa: TC001 (fields of the tuples below)
+from authz.lang.source import Source  # noqa: TC001 (the same)
+from authz.lang.types import Type  # noqa: TC001 (the same)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from authz.lang.ast import PolicyFile
+    from authz.model import Obligation
+
+
+class Place(NamedTuple):
+    """Where something stands."""
+
+    source: Source
+    span: Span
+
+
+# --- Expressions ----------------------------------------------------------------------------
+
+
+class Const(NamedTuple):
+    """A value of the policy: text, number, bool, nanoseconds, address, network or frozenset."""
+
+    value: Any
+    type: Type
+    place: Place
+
+
+class Read(NamedTuple):
+    """An attribute: a root of L30 and the keys from it, each a name or an expression."""
+
+    root: Literal["subject", "client", "resource", "args", "context"]
+    keys: tuple[str | Core, ...]
+    type: Type
+    place: Place
+
+
+class Builtin(NamedTuple):
+    """What every request has a place for: `subject.id`, `tenant`, `tool.read_only`, `now`…"""
+
+    name: str
+    type: Type
+    place: Place
+
+
+class Held(NamedTuple):
+    """`scopes` or `roles` as a set (L30)."""
+
+    what: Literal["scopes", "roles"]
+    type: Type
+    place: Place
+
+
+class Unknown(NamedTuple):
+    """What cannot be known: an attribute of a referenced entity that no directory supplies."""
+
+    type: Type
+    place: Place
+
+
+class Not(NamedTuple):
+    """Negation."""
+
+    operand: Core
+    place: Place
+
+
+class And(NamedTuple):
+    """Conjunction of two or more."""
+
+    items: tuple[Core, ...]
+    place: Place
+
+
+class Or(NamedTuple):
+    """Disjunction of two or more."""
+
+    items: tuple[Core, ...]
+    place: Place
+
+
+class If(NamedTuple):
+    """A choice, of conditions or of values."""
+
+    condition: Core
+    yes: Core
+    no: Core
+    type: Type
+    place: Place
+
+
+class Equal(NamedTuple):
+    """`==` of two values of one kind: a scalar kind, `set`, or `dynamic` where neither side is declared."""
+
+    left: Core
+    right: Core
+    kind: str
+    place: Place
+
+
+class Order(NamedTuple):
+    """`<`, `<=`, `>` or `>=` of numbers, times or durations."""
+
+    op: Literal["<", "<=", ">", ">="]
+    left: Core
+    right: Core
+    kind: str
+    place: Place
+
+
+class InSet(NamedTuple):
+    """Membership in a set; `kind` is that of the member, `dynamic` where nothing is declared."""
+
+    item: Core
+    set: Core
+    kind: str
+    place: Place
+
+
+class InRange(NamedTuple):
+    """Membership in a range, both ends included."""
+
+    item: Core
+    low: Core
+    high: Core
+    kind: str
+    place: Place
+
+
+class InNetwork(NamedTuple):
+    """An address in a network."""
+
+    address: Core
+    network: Const
+    place: Place
+
+
+class InEntity(NamedTuple):
+    """`resource` or `subject` in one of the entities named (L33)."""
+
+    root: Literal["resource", "subject"]
+    entities: Core
+    place: Place
+
+
+class SetTest(NamedTuple):
+    """`subset of` or `intersects`."""
+
+    op: Literal["subset of", "intersects"]
+    left: Core
+    right: Core
+    place: Place
+
+
+class Like(NamedTuple):
+    """The whole string against pieces with a `*` between each two; a piece is text and inserted expressions."""
+
+    operand: Core
+    pieces: tuple[tuple[str | Core, ...], ...]
+    place: Place
+
+
+class Under(NamedTuple):
+    """A path at or below another; the other is text and inserted expressions."""
+
+    operand: Core
+    parts: tuple[str | Core, ...]
+    place: Place
+
+
+class Matches(NamedTuple):
+    """The whole string against an RE2 expression."""
+
+    operand: Core
+    pattern: str
+    place: Place
+
+
+class Has(NamedTuple):
+    """Whether an attribute is there and of its type."""
+
+    operand: Read | Builtin | Unknown
+    place: Place
+
+
+class Coalesce(NamedTuple):
+    """The first item that is not missing; all but the last are attributes."""
+
+    items: tuple[Core, ...]
+    type: Type
+    place: Place
+
+
+class Sum(NamedTuple):
+    """Operands with their signs, +1 or -1; `kind` of the result."""
+
+    operands: tuple[tuple[int, Core], ...]
+    type: Type
+    place: Place
+
+
+class Call(NamedTuple):
+    """A function of L38 and its arguments; zones are Const."""
+
+    function: str
+    arguments: tuple[Core, ...]
+    type: Type
+    place: Place
+
+
+Core: TypeAlias = (
+    Const | Read | Builtin | Held | Unknown | Not | And | Or | If | Equal | Order | InSet | InRange | InNetwork
+    | InEntity | SetTest | Like | Under | Matches | Has | Coalesce | Sum | Call
+)  # fmt: skip
+
+# --- Rules ----------------------------------------------------------------------------------
+
+
+class Names(NamedTuple):
+    """Roles or scopes that a rule asks for, any or all of them; sorted, each once."""
+
+    what: Literal["role", "scope"]
+    mode: Mode
+    names: tuple[str, ...]
+
+
+class Rule(NamedTuple):
+    """One statement. Which fields count depends on `kind`; a limit is not kept here (L70).
+
+    `who` is None for a requirement with a condition and for a deny that speaks of every caller;
+    "anyone" and "public" stand for themselves. `condition` joins `when` and `unless`.
+    """
+
+    kind: Literal["allow", "deny", "require role", "require scope", "require when"]
+    name: str
+    who: Names | Literal["anyone", "public"] | None
+    across: bool
+    condition: Core | None
+    because: str
+    obligations: tuple[Obligation, ...]
+    place: Place
+
+
+class Block(NamedTuple):
+    """A tool block, its groups put in. `types` is None without `on`; `section` is None outside tenant blocks."""
+
+    patterns: tuple[str, ...]
+    excepted: tuple[str, ...]
+    types: tuple[str, ...] | None
+    rules: tuple[Rule, ...]
+    section: int | None
+    place: Place
+
+
+class DerivedRole(NamedTuple):
+    """A role held exactly when a condition is true; `holds` is what it extends, itself included."""
+
+    name: str
+    holds: frozenset[str]
+    condition: Core
+    section: int | None
+    place: Place
+
+
+class CheckedPolicySet(NamedTuple):
+    """A valid policy.
+
+    `scopes` and `roles` map each name to all it stands for, itself included. `sections` are the
+    tenant patterns of each tenant block. `known` holds the names that L30 calls mentioned: first
+    those of the global text, then those of each section.
+    """
+
+    revision: str
+    blocks: tuple[Block, ...]
+    sections: tuple[tuple[str, ...], ...]
+    derived: tuple[DerivedRole, ...]
+    scopes: Mapping[str, frozenset[str]]
+    roles: Mapping[str, frozenset[str]]
+    global_types: frozenset[str]
+    known: tuple[frozenset[str], ...]
+    files: tuple[tuple[Source, PolicyFile], ...]

@@ -1,0 +1,422 @@
+"""Files → policy: find them, read them once, check them, compile them (L1, L6, L7).
+
+A policy directory may be written by someone else than the one who reads it, so nothing here
+trusts a name: a file is opened without waiting (a FIFO cannot hang the reader), without following
+a link that was put there in between, looked at through its descriptor, and read up to its limit.
+"""
+
+# The care taken here needs descriptors, which pathlib does not give.
+# ruff: noqa: PTH112, PTH114, PTH116, PTH118, PTH119
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+
+from authz.errors import LoadError, PolicyError
+from authz.lang.ast import PolicyFile, Span
+from authz.lang.diagnostics import Diagnostic, in_order
+from authz.lang.limits import DEFAULT_LIMITS, Limits
+from authz.lang.source import SUFFIX, TEST_SUFFIX, Source
+from authz.pap.manifest import MANIFEST, render, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from authz.lang.ast import TestFile
+    from authz.lang.checked import CheckedPolicySet
+    from authz.pdp.program import Program
+
+StrPath: TypeAlias = "str | os.PathLike[str]"
+Kind: TypeAlias = Literal["policies", "tests", "all"]
+
+MAX_ENTRIES: Final = 200_000
+"""Files and folders looked at below one directory; a link that leads to `/` ends here at last."""
+
+_OPEN: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ESCAPED_BYTES: Final = re.compile(r"[\udc80-\udcff]+")
+
+
+class FoundFile(NamedTuple):
+    """One file that belongs to a policy: its name (L1), and its path as the user would type it."""
+
+    name: str
+    shown: str
+
+
+class ReadFile(NamedTuple):
+    """A file and the bytes it had."""
+
+    name: str
+    shown: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class LoadedPolicy:
+    """A policy that is valid: what was read, what it means, and the program that decides by it."""
+
+    sources: tuple[Source, ...]
+    checked: CheckedPolicySet
+    program: Program
+
+    @cached_property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """Return what `lint` has to say; worked out only when asked for."""
+        from authz.lang.linter import lint  # noqa: PLC0415  # most loads never ask
+
+        return lint(self.checked)
+
+
+def load(path: StrPath, limits: Limits = DEFAULT_LIMITS) -> LoadedPolicy:
+    """Read, check and compile the policy in a directory or file.
+
+    Raised are `PolicyError` with every finding in every file, and `LoadError` for what has no
+    text to point at: a path that is missing, unreadable or no regular file, a manifest that does
+    not agree. Either way nothing is loaded.
+    """
+    sources, trees, findings = _parse(_verified(path, limits), limits)
+    from authz.lang.validator import validate  # noqa: PLC0415  # `fmt` and `lock` start without it
+
+    try:
+        checked = validate(tuple(zip(sources, trees, strict=True)), limits)
+    except PolicyError as error:
+        raise PolicyError(in_order((*findings, *error.diagnostics))) from None
+    if findings:
+        raise PolicyError(in_order(findings))
+    from authz.pdp.compiler import compile_policy  # noqa: PLC0415  # as above
+
+    return LoadedPolicy(sources, checked, compile_policy(checked))
+
+
+def load_tests(path: StrPath, limits: Limits = DEFAULT_LIMITS) -> tuple[tuple[Source, TestFile], ...]:
+    """Read the `*_test.authz` files of a directory, or the one beside a policy file (L80).
+
+    Raised are `PolicyError` and `LoadError`, as in `load`.
+    """
+    from authz.lang.parser import parse_tests  # noqa: PLC0415  # as above
+
+    tests: list[tuple[Source, TestFile]] = []
+    findings: list[Diagnostic] = []
+    for file in read_files(path, limits, "tests"):
+        source, problems = decode(file)
+        findings += problems
+        if not _unreadable(problems):
+            tree, errors = parse_tests(source, limits)
+            findings += errors
+            tests.append((source, tree))
+    if findings:
+        raise PolicyError(in_order(findings))
+    return tuple(tests)
+
+
+def read_sources(path: StrPath, limits: Limits = DEFAULT_LIMITS) -> tuple[Source, ...]:
+    """Return the text of every policy file, in the order of L1, after checking the manifest (L7).
+
+    Raised are `PolicyError` where bytes are not text, and `LoadError` as in `load`.
+    """
+    decoded = [decode(file) for file in _verified(path, limits)]
+    findings = [problem for _, problems in decoded for problem in problems]
+    if findings:
+        raise PolicyError(in_order(findings))
+    return tuple(source for source, _ in decoded)
+
+
+def find_files(path: StrPath, kind: Kind = "policies") -> tuple[FoundFile, ...]:
+    """Return the files of a policy, bytewise in the order of their names (L1).
+
+    A path that is a file stands for itself; its tests are in the twin `NAME_test.authz`, if any.
+    Raises `LoadError`, naming everything that L1 does not allow.
+    """
+    text = os.fspath(path)
+    try:
+        mode = os.stat(text).st_mode
+    except (OSError, ValueError) as error:
+        raise LoadError(_cannot_read(text, error)) from None
+    if stat.S_ISDIR(mode):
+        return _find_below(text, kind)
+    return _twins(text, kind)
+
+
+def read_files(path: StrPath, limits: Limits = DEFAULT_LIMITS, kind: Kind = "policies") -> tuple[ReadFile, ...]:
+    """Read the files of a policy, each once and no further than its limit (L6).
+
+    Raises `LoadError`, naming every file that cannot be read.
+    """
+    read: list[ReadFile] = []
+    problems: list[str] = []
+    left = limits.policy_bytes
+    for found in find_files(path, kind):
+        try:
+            data = _read(path, found, limits.file_bytes)
+        except LoadError as error:
+            problems.append(str(error))
+            continue
+        left -= len(data)
+        if left < 0:
+            problems.append(f"`{os.fspath(path)}` holds more than {limits.policy_bytes} bytes of policy")
+            break
+        read.append(ReadFile(found.name, found.shown, data))
+    if problems:
+        raise LoadError("; ".join(problems))
+    return tuple(read)
+
+
+def decode(file: ReadFile) -> tuple[Source, tuple[Diagnostic, ...]]:
+    """Turn bytes into text, with a finding for a byte order mark and each run that is not UTF-8 (L1).
+
+    A byte order mark is left out of the text, so that columns are those an editor shows; bytes
+    that are not UTF-8 stand as U+FFFD.
+    """
+    # Undecodable bytes become lone surrogates, which UTF-8 itself can never yield: one pass finds
+    # them all, where decoding up to each error again would be quadratic.
+    text = file.data.decode("utf-8", "surrogateescape")
+    marked = text.startswith("\ufeff")
+    text = text[1:] if marked else text
+    runs = list(_ESCAPED_BYTES.finditer(text))
+    source = Source(file.name, _ESCAPED_BYTES.sub(lambda run: "\ufffd" * len(run[0]), text), file.shown)
+    findings: list[Diagnostic] = []
+    if marked:
+        help_ = "save the file as UTF-8 without a byte order mark"
+        message = "the file starts with a byte order mark"
+        findings.append(Diagnostic("byte-order-mark", message, source, Span(0, 0), help_))
+    for run in runs:
+        some = " ".join(f"{byte:02x}" for byte in run[0][:4].encode("utf-8", "surrogateescape"))
+        message = f"bytes that are not valid UTF-8: `{some}{' …' if len(run[0]) > 4 else ''}`"
+        findings.append(Diagnostic("invalid-utf8", message, source, Span(*run.span()), "save the file as UTF-8"))
+    return source, tuple(findings)
+
+
+def _parse(
+    files: Sequence[ReadFile], limits: Limits
+) -> tuple[tuple[Source, ...], tuple[PolicyFile, ...], list[Diagnostic]]:
+    from authz.lang.parser import parse_policy  # noqa: PLC0415  # as above
+
+    sources: list[Source] = []
+    trees: list[PolicyFile] = []
+    findings: list[Diagnostic] = []
+    for file in files:
+        source, problems = decode(file)
+        findings += problems
+        if _unreadable(problems):  # what is left of its text would only be complained about twice
+            tree = PolicyFile((), (), broken=True, span=Span(0, 0))
+        else:
+            tree, errors = parse_policy(source, limits)
+            findings += errors
+        sources.append(source)
+        trees.append(tree)
+    return tuple(sources), tuple(trees), findings
+
+
+def _unreadable(problems: Sequence[Diagnostic]) -> bool:
+    return any(problem.code == "invalid-utf8" for problem in problems)
+
+
+def _verified(path: StrPath, limits: Limits) -> tuple[ReadFile, ...]:
+    files = read_files(path, limits)
+    manifest = read_manifest(path, limits)
+    if manifest is not None:
+        verify(manifest.data, [(file.name, file.data) for file in files], manifest.shown)
+    return files
+
+
+def read_manifest(path: StrPath, limits: Limits = DEFAULT_LIMITS) -> ReadFile | None:
+    """Return `authz.sum` of a policy directory, or None where there is none (L7).
+
+    Whatever stands there under that name counts: a link that leads nowhere is an error, not an
+    absence. A path that is one file has no manifest.
+    """
+    shown = os.path.join(os.fspath(path), MANIFEST)
+    if not os.path.isdir(path) or not os.path.lexists(shown):
+        return None
+    return ReadFile(MANIFEST, shown, _read(path, FoundFile(MANIFEST, shown), limits.policy_bytes))
+
+
+def lock_folder(folder: StrPath) -> tuple[str, int]:
+    """Write the manifest of a policy directory; return its path and how many files it names (L7).
+
+    Raises `LoadError` where the files cannot be read or the manifest cannot be written.
+    """
+    from authz.pap.atomic import replace_text  # noqa: PLC0415  # loading writes nothing
+
+    files = read_files(folder)
+    if not os.path.isdir(folder):
+        raise LoadError(f"`{os.fspath(folder)}` is not a folder; only a folder has a manifest")
+    path = os.path.join(os.fspath(folder), MANIFEST)
+    if os.path.islink(path):
+        raise LoadError(f"`{path}` is a symbolic link and is left alone")
+    replace_text(path, render((file.name, file.data) for file in files))
+    return path, len(files)
+
+
+# --- Finding --------------------------------------------------------------------------------
+
+
+def _twins(path: str, kind: Kind) -> tuple[FoundFile, ...]:
+    name = os.path.basename(path)
+    if name.endswith(TEST_SUFFIX):
+        if kind == "policies":
+            raise LoadError(f"`{path}` holds tests, not a policy")
+        return (FoundFile(name, path),)
+    twin = path.removesuffix(SUFFIX) + TEST_SUFFIX
+    tests = (FoundFile(os.path.basename(twin), twin),) if os.path.lexists(twin) else ()
+    match kind:
+        case "policies":
+            return (FoundFile(name, path),)
+        case "tests":
+            return tests
+        case "all":
+            return (FoundFile(name, path),)
+
+
+class _Entry(NamedTuple):
+    """One name in a folder, as found by the walk."""
+
+    name: str
+    path: str
+    is_link: bool
+    is_folder: bool
+    is_file: bool
+
+
+def _find_below(root: str, kind: Kind) -> tuple[FoundFile, ...]:
+    real_root = os.path.realpath(root)
+    found: list[str] = []
+    problems: list[tuple[str, str]] = []
+    pending: list[tuple[str, tuple[str, ...]]] = [("", (real_root,))]
+    seen = 0
+    while pending:
+        folder, chain = pending.pop()
+        for entry in _entries(root, folder, problems):
+            seen += 1
+            if seen > MAX_ENTRIES:
+                raise LoadError(f"`{root}` holds more than {MAX_ENTRIES} files and folders")
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            policy = entry.name.endswith(SUFFIX)
+            problem, real = _judge(entry, name, real_root, chain)
+            if problem:
+                problems.append((name, problem))
+            elif entry.is_folder:
+                pending.append((name, (*chain, real)))
+            elif policy and kind in ("all", "tests" if name.endswith(TEST_SUFFIX) else "policies"):
+                found.append(name)
+    if problems:
+        raise LoadError("; ".join(f"`{_shown(root, name)}` {problem}" for name, problem in sorted(problems)))
+    return tuple(FoundFile(name, _shown(root, name)) for name in sorted(found, key=str.encode))
+
+
+def _judge(entry: _Entry, name: str, real_root: str, chain: tuple[str, ...]) -> tuple[str, str]:
+    """Return what L1 has against an entry, "" for nothing, and where a folder really is."""
+    policy = entry.name.endswith(SUFFIX)
+    if not policy and not entry.is_folder:
+        return "", ""
+    if _CONTROL.search(name) or any("\ud800" <= c <= "\udfff" for c in name):
+        return "has a name that is not printable UTF-8", ""
+    real = os.path.realpath(entry.path) if entry.is_link else f"{chain[-1]}/{entry.name}"
+    if entry.is_link and not _inside(real_root, real):
+        return "is a symbolic link that leads out of the policy directory", ""
+    if entry.is_folder and (policy or real in chain):
+        return "is a folder, not a file" if policy else "is a symbolic link to a folder that holds it", ""
+    if not entry.is_folder and not entry.is_file:
+        return "is a symbolic link that leads nowhere" if entry.is_link else "is not a regular file", ""
+    return "", real
+
+
+def _entries(root: str, folder: str, problems: list[tuple[str, str]]) -> Iterator[_Entry]:
+    """Yield what a folder holds, without hidden names."""
+    try:
+        with os.scandir(os.path.join(root, folder)) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                try:
+                    kinds = entry.is_symlink(), entry.is_dir(), entry.is_file()
+                except OSError as error:  # perhaps a folder of denies: not to be passed over in silence
+                    problems.append((f"{folder}/{entry.name}" if folder else entry.name, _unreadable_name(error)))
+                    continue
+                yield _Entry(entry.name, entry.path, *kinds)
+    except OSError as error:
+        problems.append((folder, _unreadable_name(error)))
+
+
+def _unreadable_name(error: OSError) -> str:
+    return f"cannot be read: {_strerror(error)}"
+
+
+def _inside(root: str, path: str) -> bool:
+    return path == root or path.startswith(root.rstrip("/") + "/")
+
+
+def _shown(root: str, name: str) -> str:
+    return name if root in (".", "./") else os.path.join(root, name)
+
+
+# --- Reading --------------------------------------------------------------------------------
+
+
+def _read(path: StrPath, file: FoundFile, most: int) -> bytes:
+    """Read a file of at most `most` bytes; raises `LoadError` for anything else."""
+    try:
+        descriptor = _open(os.fspath(path), file)
+    except (OSError, ValueError) as error:
+        raise LoadError(_cannot_read(file.shown, error)) from None
+    try:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            raise LoadError(f"`{file.shown}` is not a regular file")
+        if before.st_size > most:
+            raise LoadError(f"`{file.shown}` is larger than {most} bytes")
+        data = _read_all(descriptor, before.st_size + 1)
+        after = os.fstat(descriptor)
+    except OSError as error:
+        raise LoadError(_cannot_read(file.shown, error)) from None
+    finally:
+        os.close(descriptor)
+    same = before.st_mtime_ns == after.st_mtime_ns and before.st_size == after.st_size == len(data)
+    if not same:
+        raise LoadError(f"`{file.shown}` changed while it was read")
+    return data
+
+
+def _open(path: str, file: FoundFile) -> int:
+    if not os.path.isdir(path):
+        return os.open(file.shown, _OPEN)
+    root = os.path.realpath(path)
+    real = os.path.realpath(os.path.join(root, file.name), strict=True)
+    if not _inside(root, real):
+        raise LoadError(f"`{file.shown}` is a symbolic link that leads out of the policy directory")
+    # Step by step without following links: one that is swapped in after realpath fails here.
+    *folders, name = os.path.relpath(real, root).split("/")
+    at = os.open(root, _OPEN | os.O_DIRECTORY)
+    try:
+        for folder in folders:
+            below = os.open(folder, _OPEN | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+            os.close(at)
+            at = below
+        return os.open(name, _OPEN | os.O_NOFOLLOW, dir_fd=at)
+    finally:
+        os.close(at)
+
+
+def _read_all(descriptor: int, most: int) -> bytes:
+    parts: list[bytes] = []
+    while most > 0 and (part := os.read(descriptor, most)):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
+
+
+def _cannot_read(path: str, error: OSError | ValueError) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOENT:
+        return f"`{path}` does not exist"
+    return f"`{path}` cannot be read: {_strerror(error)}"
+
+
+def _strerror(error: OSError | ValueError) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,277 @@
+"""How a decision came about. Nothing is decided here: the functions asked are those that decide."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from authz.lang import checked
+from authz.lang.types import kind_of
+from authz.model import ConditionTrace, Explanation, Outcome, Reason, RuleTrace, Seen
+from authz.pdp.codegen import condition_tests, value_of
+from authz.pdp.runtime import absent
+from authz.pdp.steps import is_foreign, may_apply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from authz.lang.checked import CheckedPolicySet, Core, Place, Rule
+    from authz.model import Decision, Request, Value
+    from authz.pdp.compiler import CompiledRule, Plan
+    from authz.pdp.program import Program
+    from authz.pdp.view import View
+
+_SHOWN_CHARACTERS = 200
+
+
+class ConditionOutline(NamedTuple):
+    """One atom of a condition, and where it stands."""
+
+    text: str
+    file: str
+    line: int
+    column: int
+
+
+class RuleOutline(NamedTuple):
+    """One statement of the policy, and the atoms of its condition."""
+
+    name: str
+    kind: str
+    file: str
+    line: int
+    column: int
+    conditions: tuple[ConditionOutline, ...]
+
+
+def outline(policy: CheckedPolicySet) -> tuple[RuleOutline, ...]:
+    """List every statement of a policy and every atom of its conditions, derived roles included."""
+    statements = [(rule.name, rule.kind, rule.place, rule.condition) for block in policy.blocks for rule in block.rules]
+    statements += [(f"role {role.name}", "derived role", role.place, role.condition) for role in policy.derived]
+    return tuple(
+        RuleOutline(name, kind, *_place(place), tuple(_outline_atom(atom) for atom in _atoms(condition)))
+        for name, kind, place, condition in statements
+    )
+
+
+def _outline_atom(atom: Core) -> ConditionOutline:
+    return ConditionOutline(_text(atom.place), *_place(atom.place))
+
+
+def _place(place: Place) -> tuple[str, int, int]:
+    return (place.source.path, *place.source.place(place.span.start))
+
+
+def _text(place: Place) -> str:
+    return " ".join(place.source.slice(place.span).split())
+
+
+def _atoms(condition: Core | None) -> Iterator[Core]:
+    """Yield what `and`, `or`, `not` and `if` join, in the order written."""
+    waiting = [condition] if condition is not None else []
+    while waiting:
+        node = waiting.pop()
+        match node:
+            case checked.And(items) | checked.Or(items):
+                waiting.extend(reversed(items))
+            case checked.Not(operand):
+                waiting.append(operand)
+            case checked.If(test, yes, no):
+                waiting.extend((no, yes, test))
+            case checked.Const():
+                pass
+            case _:
+                yield node
+
+
+# --- Traces ---------------------------------------------------------------------------------
+
+
+def explain(program: Program, request: Request) -> Explanation:
+    """Decide, and trace every statement that applies to the tool, the resource's type and the tenant."""
+    decision = program.decide(request)
+    plan = program.plan(request)
+    compiled = [*plan.denies.all, *plan.requirements, *plan.scopes, *plan.allows.all]
+    traces = [_trace(rule, request) for rule in compiled]
+    traces += [_trace_role(plan.view, role, request) for role, _, _ in plan.view.derived]
+    return Explanation(decision, tuple(traces), _nearest(plan, request, decision))
+
+
+def _outcome(true: bool, false: bool) -> Outcome:
+    return Outcome.TRUE if true else Outcome.FALSE if false else Outcome.UNKNOWN
+
+
+def _trace(rule: CompiledRule, request: Request) -> RuleTrace:
+    outcome = _outcome(bool(rule.true(request)), bool(rule.false(request)))
+    conditions = (*_trace_who(rule, request), *_trace_condition(rule.view, rule.rule.condition, request))
+    return RuleTrace(rule.name, rule.rule.kind, *_place(rule.rule.place), outcome, conditions)
+
+
+def _trace_role(view: View, role: checked.DerivedRole, request: Request) -> RuleTrace:
+    true, false = next((t, f) for other, t, f in view.derived if other is role)
+    conditions = tuple(_trace_condition(view, role.condition, request))
+    return RuleTrace(f"role {role.name}", "derived role", *_place(role.place), _outcome(true(request), false(request)),
+                     conditions)  # fmt: skip
+
+
+def _trace_who(rule: CompiledRule, request: Request) -> Iterator[ConditionTrace]:
+    who = rule.rule.who
+    if who is None or who == "public":
+        return
+    text = "anyone" if who == "anyone" else wanted(rule.rule)
+    carried: Value = ""
+    if isinstance(who, checked.Names):
+        carried = list(request.roles if who.what == "role" else request.scopes)
+    seen = (Seen(f"{who.what}s" if isinstance(who, checked.Names) else "subject.id", carried or request.subject),)
+    yield ConditionTrace(text, *_place(rule.rule.place), Outcome.TRUE if rule.who(request) else Outcome.FALSE, seen)
+
+
+def wanted(rule: Rule) -> str:
+    """Say whom a rule asks for: `role a or b`, `scope x and y`."""
+    who = rule.who
+    if not isinstance(who, checked.Names):
+        return str(who)
+    return f"{who.what} {(' and ' if who.mode == 'all' else ' or ').join(who.names)}"
+
+
+def _trace_condition(view: View, condition: Core | None, request: Request) -> Iterator[ConditionTrace]:
+    for atom in _atoms(condition):
+        true, false = condition_tests(view, atom)
+        outcome = _outcome(bool(true(request)), bool(false(request)))
+        seen = tuple(_see(view, node, request) for node in _operands(atom))
+        yield ConditionTrace(_text(atom.place), *_place(atom.place), outcome, seen)
+
+
+def _operands(atom: Core) -> Iterator[checked.Read | checked.Builtin | checked.Held | checked.Unknown]:
+    """Yield what an atom reads of the request, each once."""
+    seen: set[str] = set()
+    waiting: list[object] = [atom]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (checked.Read, checked.Builtin, checked.Held, checked.Unknown)):
+            text = _name(node)
+            if text not in seen:
+                seen.add(text)
+                yield node
+        if isinstance(node, tuple) and not isinstance(node, (checked.Place, checked.Type)):
+            waiting.extend(reversed(node))
+
+
+def _name(node: checked.Read | checked.Builtin | checked.Held | checked.Unknown) -> str:
+    match node:
+        case checked.Builtin(name) | checked.Held(name):
+            return name
+        case checked.Read(root, keys):
+            return root + "".join(f".{key}" if isinstance(key, str) else f"[{_text(key.place)}]" for key in keys)
+        case _:
+            return _text(node.place)
+
+
+def _see(view: View, node: checked.Read | checked.Builtin | checked.Held | checked.Unknown, request: Request) -> Seen:
+    value = value_of(view, node)(request)
+    name = _name(node)
+    if value is not None:
+        return Seen(name, _shown(value, node))
+    if isinstance(node, checked.Held):
+        return Seen(name, problem="depends on a derived role that is unknown")
+    if isinstance(node, checked.Read) and not absent(_root(node, request), _keys(view, node, request)):
+        return Seen(name, problem=f"is not a {kind_of(node.type)}" if node.type.kind != "dynamic" else "cannot be read")
+    return Seen(name, problem="is missing")
+
+
+def _root(node: checked.Read, request: Request) -> Any:
+    holder: dict[str, Any] = {
+        "subject": request.subject_attributes,
+        "client": request.client.attributes if request.client is not None else {},
+        "resource": request.resource.attributes if request.resource is not None else {},
+        "args": request.arguments,
+        "context": request.context,
+    }
+    return holder[node.root]
+
+
+def _keys(view: View, node: checked.Read, request: Request) -> list[Any]:
+    return [key if isinstance(key, str) else value_of(view, key)(request) for key in node.keys]
+
+
+def _shown(value: Any, node: checked.Read | checked.Builtin | checked.Held | checked.Unknown) -> Value:
+    """Turn a value into JSON, times as text; long ones are cut."""
+    if isinstance(value, frozenset):
+        return sorted((str(item) for item in value))[:20]
+    if node.type.kind == "time":
+        return _time_text(value)
+    if isinstance(value, str):
+        return value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "…"
+    if isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, (list, tuple)) or hasattr(value, "items"):
+        text = json.dumps(value, default=str, ensure_ascii=False)
+        return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+    return str(value)
+
+
+def _time_text(nanoseconds: int) -> str:
+    from authz.lang.values import in_zone  # noqa: PLC0415 (only explanations of times need it)
+
+    return in_zone(nanoseconds, "UTC").isoformat().replace("+00:00", "Z")
+
+
+# --- What would have helped -----------------------------------------------------------------
+
+
+def nearest_rule(plan: Plan, request: Request, foreign: bool) -> CompiledRule | None:
+    """Return the allow that came nearest: one that speaks of this caller, else the first by name."""
+    allows = [rule for rule in plan.allows.all if may_apply(rule, foreign)]
+    return next((rule for rule in allows if rule.who(request)), allows[0] if allows else None)
+
+
+def first_problem(rules: Iterable[CompiledRule], request: Request) -> str:
+    """Name the first attribute that kept rules from being decided, and what is wrong with it."""
+    for rule in rules:
+        for trace in (*_trace_condition(rule.view, rule.rule.condition, request), *_role_conditions(rule, request)):
+            if trace.outcome is not Outcome.UNKNOWN:
+                continue
+            for seen in trace.seen:
+                if seen.problem:
+                    return f"`{seen.expression}` {seen.problem}"
+            return f"`{trace.text}` has no answer"
+    return "a value is missing"
+
+
+def _role_conditions(rule: CompiledRule, request: Request) -> Iterator[ConditionTrace]:
+    who = rule.rule.who
+    if isinstance(who, checked.Names) and who.what == "role":
+        for role, _, _ in rule.view.derived:
+            if not role.holds.isdisjoint(who.names):
+                yield from _trace_condition(rule.view, role.condition, request)
+
+
+def _nearest(plan: Plan, request: Request, decision: Decision) -> str:
+    """Say what would have turned a denial around, as far as one thing would."""
+    match decision.reason:
+        case Reason.ALLOWED:
+            return ""
+        case Reason.INSUFFICIENT_SCOPE:
+            return "would be allowed with scope " + ", ".join(f"`{scope}`" for scope in decision.missing_scopes)
+        case Reason.TENANT_MISMATCH | Reason.TENANT_UNKNOWN:
+            resource_tenant = request.resource.tenant if request.resource is not None else ""
+            return f"tenant `{request.tenant}` ≠ `{resource_tenant}`"
+        case Reason.UNKNOWN_TOOL | Reason.NO_APPLICABLE_RULE:
+            return decision.message
+        case _:
+            return _nearest_rule_text(plan, request, decision)
+
+
+def _nearest_rule_text(plan: Plan, request: Request, decision: Decision) -> str:
+    named = [r for r in (*plan.denies.all, *plan.requirements, *plan.allows.all) if r.name in decision.rules]
+    rule = named[0] if named else nearest_rule(plan, request, is_foreign(plan, request))
+    if rule is None:
+        return decision.message
+    trace = _trace(rule, request)
+    hurts = Outcome.TRUE if rule.rule.kind == "deny" else Outcome.FALSE
+    telling = [c for c in trace.conditions if c.outcome is Outcome.UNKNOWN] or [
+        c for c in trace.conditions if c.outcome is hurts
+    ]
+    if not telling:
+        return f"{rule.rule.kind} {rule.name}"
+    return f"{rule.rule.kind} {rule.name}: {telling[0].text} is {telling[0].outcome.name.lower()}"

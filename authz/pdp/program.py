@@ -1,0 +1,190 @@
+"""A compiled policy: one request in, one decision out. The steps are those of L61.
+
+A Program never changes, so any number of threads may ask it; a new policy is a new Program.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from authz.model import Decision, Effect, Explanation, Reason
+from authz.pdp import explain
+from authz.pdp.scopes import missing_scopes, required_scopes
+from authz.pdp.steps import Step, is_foreign, may_apply, outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from authz.lang.checked import CheckedPolicySet
+    from authz.model import Request
+    from authz.pdp.compiler import CompiledRule, Plan, Planner
+
+_MAX_LOOKUPS: Final = 65_536
+_LONGEST_KEPT_NAME: Final = 256
+_MAX_DECISIONS: Final = 1_024
+
+
+class Program:
+    """Decides requests by one revision of one policy."""
+
+    def __init__(self, policy: CheckedPolicySet, planner: Planner) -> None:
+        """Made by `compile_policy`."""
+        self.policy = policy
+        self.revision = policy.revision
+        self._planner = planner
+        self._lookups: dict[tuple[str, str | None, str], Plan] = {}
+        self._has_sections = planner.has_sections
+
+    def decide(self, request: Request) -> Decision:
+        """Answer a request (L61). Never raises for a valid request; a Request is always valid."""
+        plan = self.plan(request)
+        if not plan.applies:
+            return self._no_block(plan)
+        foreign = is_foreign(plan, request)
+        step, rules = outcome(plan, request, foreign)
+        match step:
+            case Step.ALLOW:
+                return self._allow(plan, rules)
+            case Step.DENY:
+                return self._deny(plan, rules, request)
+            case Step.SHORT:
+                return self._short(plan, rules, request, foreign)
+            case Step.REQUIRE:
+                return self._requirement(plan, rules, request)
+            case Step.TENANT:
+                return self._tenant(plan, request)
+
+    def explain(self, request: Request) -> Explanation:
+        """Answer a request and show how the answer came about: every rule that could have had a say."""
+        return explain.explain(self, request)
+
+    def outline(self) -> tuple[explain.RuleOutline, ...]:
+        """Return every rule and condition of the policy, for coverage."""
+        return explain.outline(self.policy)
+
+    def plan(self, request: Request) -> Plan:
+        """Return the rules that have a say."""
+        resource = request.resource
+        tool = request.tool
+        type_ = None if resource is None else resource.type
+        key = (tool, type_, request.tenant if self._has_sections else "")
+        plan = self._lookups.get(key)
+        if plan is None:
+            plan = self._planner.plan(*key)
+            if plan.known_tool and sum(map(len, (tool, type_ or "", key[2]))) <= _LONGEST_KEPT_NAME:
+                if len(self._lookups) >= _MAX_LOOKUPS:  # requests choose these names: never keep them all
+                    self._lookups.clear()
+                self._lookups[key] = plan
+        return plan
+
+    # --- Decisions ----------------------------------------------------------------------------
+
+    def _kept(self, plan: Plan, key: object, make: Callable[[], Decision]) -> Decision:
+        """Return the decision of an outcome, made once."""
+        decision = plan.decisions.get(key)
+        if decision is None:
+            decision = make()
+            if len(plan.decisions) >= _MAX_DECISIONS:
+                plan.decisions.clear()
+            plan.decisions[key] = decision
+        return decision
+
+    def _denial(self, reason: Reason, message: str, rules: Sequence[CompiledRule] = ()) -> Decision:
+        return Decision(Effect.DENY, reason, message, _names(rules), self.revision)
+
+    def _allow(self, plan: Plan, rules: list[CompiledRule]) -> Decision:
+        if len(rules) == 1 and rules[0].decision is not None:
+            return rules[0].decision
+        decision = self._kept(plan, tuple(rules), lambda: self._allowed(rules))
+        if len(rules) == 1:
+            rules[0].decision = decision
+        return decision
+
+    def _allowed(self, rules: list[CompiledRule]) -> Decision:
+        obligations = []
+        for rule in sorted(rules, key=lambda rule: rule.name):
+            obligations += [o for o in rule.rule.obligations if o not in obligations]
+        message = "; ".join(dict.fromkeys(rule.rule.because for rule in rules if rule.rule.because))
+        names = _names(rules)
+        return Decision(
+            Effect.ALLOW, Reason.ALLOWED, message or f"allowed by {', '.join(names)}", names, self.revision,
+            tuple(obligations),
+        )  # fmt: skip
+
+    def _no_block(self, plan: Plan) -> Decision:
+        if plan.known_tool:
+            message = "no rule for this tool speaks of this type of resource"
+            return self._kept(plan, 0, lambda: self._denial(Reason.NO_APPLICABLE_RULE, message))
+        return self._kept(plan, 0, lambda: self._denial(Reason.UNKNOWN_TOOL, "the policy does not know this tool"))
+
+    def _tenant(self, plan: Plan, request: Request) -> Decision:
+        resource_tenant = request.resource.tenant if request.resource is not None else ""
+        if resource_tenant and request.tenant:
+            message = "the resource belongs to another tenant"
+            return self._kept(plan, 1, lambda: self._denial(Reason.TENANT_MISMATCH, message))
+        who = "caller" if resource_tenant else "resource"
+        message = f"the {who} names no tenant"
+        return self._kept(plan, who, lambda: self._denial(Reason.TENANT_UNKNOWN, message))
+
+    def _deny(self, plan: Plan, rules: list[CompiledRule], request: Request) -> Decision:
+        certain = [rule for rule in rules if rule.true(request)]
+        if not certain:
+            because = [rule.rule.because for rule in rules if rule.rule.because]
+            return self._indeterminate(rules, request, because)
+
+        def make() -> Decision:
+            because = "; ".join(dict.fromkeys(rule.rule.because for rule in certain if rule.rule.because))
+            return self._denial(Reason.EXPLICIT_DENY, because or f"denied by {', '.join(_names(certain))}", certain)
+
+        return self._kept(plan, ("deny", *certain), make)
+
+    def _requirement(self, plan: Plan, rules: list[CompiledRule], request: Request) -> Decision:
+        refuted = [rule for rule in rules if rule.false(request)]
+        roles = [rule for rule in refuted if rule.rule.kind == "require role"]
+        if roles:
+            wanted = " and ".join(dict.fromkeys(explain.wanted(rule.rule) for rule in roles))
+            return self._kept(plan, ("role", *roles), lambda: self._denial(Reason.MISSING_ROLE, f"requires {wanted}", roles))
+        if refuted:
+            message = f"a requirement is not met: {', '.join(_names(refuted))}"
+            return self._kept(
+                plan, ("when", *refuted), lambda: self._denial(Reason.REQUIREMENT_NOT_MET, message, refuted)
+            )
+        return self._indeterminate(rules, request)
+
+    def _short(self, plan: Plan, allows: list[CompiledRule], request: Request, foreign: bool) -> Decision:
+        """Decide steps 5 and 6: would scopes help, and if not, what kept every allow from applying."""
+        missing = missing_scopes(plan, request, foreign)
+        if missing:
+            return self._insufficient_scope(plan, allows, request, missing, foreign)
+        if not allows:
+            unknown = [rule for rule in plan.allows.of(request) if may_apply(rule, foreign) and not rule.false(request)]
+            if unknown:
+                return self._indeterminate(unknown, request)
+        nearest = explain.nearest_rule(plan, request, foreign)
+        message = f"no rule allows this; the nearest is {nearest.name}" if nearest else "no rule allows this"
+        return self._kept(plan, ("none", nearest), lambda: self._denial(Reason.NO_ALLOW, message))
+
+    def _insufficient_scope(
+        self, plan: Plan, allows: list[CompiledRule], request: Request, missing: tuple[str, ...], foreign: bool
+    ) -> Decision:
+        required, would_allow = required_scopes(plan, request, missing, foreign)
+        rules = [rule for rule in plan.scopes if not rule.true(request)]
+        if not allows:
+            rules += would_allow
+        return Decision(
+            Effect.DENY, Reason.INSUFFICIENT_SCOPE, f"requires scope {', '.join(missing)}", _names(rules), self.revision,
+            required_scopes=required, missing_scopes=missing,
+        )  # fmt: skip
+
+    def _indeterminate(
+        self, rules: list[CompiledRule], request: Request, because: Sequence[str] = ()
+    ) -> Decision:
+        problem = explain.first_problem(rules, request)
+        message = f"cannot be decided: {problem}"
+        if because:
+            message = f"{'; '.join(dict.fromkeys(because))} ({message})"
+        return self._denial(Reason.INDETERMINATE, message, rules)
+
+
+def _names(rules: Sequence[CompiledRule]) -> tuple[str, ...]:
+    return tuple(sorted({rule.name for rule in rules}))

@@ -1,0 +1,85 @@
+"""Which scopes would help (L67).
+
+The search takes sets by size and then alphabetically, and adds to a set only what some failing
+statement asks for; so the first set that is allowed is the answer, and few are looked at.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Final
+
+from authz.lang.checked import Names
+from authz.model import Request
+from authz.pdp.steps import Step, outcome
+
+if TYPE_CHECKING:
+    from authz.pdp.compiler import CompiledRule, Plan
+
+_MOST_SETS: Final = 2_000
+
+
+def with_scopes(request: Request, scopes: tuple[str, ...]) -> Request:
+    """Return the request with scopes added. They come from the policy: nothing needs checking again."""
+    copy = object.__new__(Request)
+    for name in Request.__slots__:
+        object.__setattr__(copy, name, getattr(request, name))
+    object.__setattr__(copy, "scopes", (*request.scopes, *scopes))
+    return copy
+
+
+def missing_scopes(plan: Plan, request: Request, foreign: bool) -> tuple[str, ...]:
+    """Return the fewest scopes, then the first alphabetically, that turn SHORT into ALLOW; () when none do."""
+    frontier: list[tuple[int, tuple[str, ...]]] = [(0, ())]
+    seen: set[tuple[str, ...]] = {()}
+    looked_at = 0
+    while frontier and looked_at < _MOST_SETS:
+        looked_at += 1
+        _, scopes = heappop(frontier)
+        trial = with_scopes(request, scopes) if scopes else request
+        if scopes and outcome(plan, trial, foreign)[0] is Step.ALLOW:
+            return scopes
+        for scope in _useful(plan, trial):
+            larger = tuple(sorted((*scopes, scope)))
+            if larger not in seen:
+                seen.add(larger)
+                heappush(frontier, (len(larger), larger))
+    return ()
+
+
+def _useful(plan: Plan, request: Request) -> list[str]:
+    """Return the scopes of which one at least must be added: those that meet the first failing statement."""
+    lacking = [scope for scope in plan.grantable if not _holds(plan, request, scope)]
+    failing = next((rule for rule in plan.scopes if not rule.true(request)), None)
+    if failing is None or not lacking:
+        return lacking
+    who = failing.rule.who
+    assert isinstance(who, Names)  # every `require scope` names scopes
+    names = who.names
+    if who.mode == "all":
+        names = tuple(name for name in names if not _holds(plan, request, name))[:1]
+    wanted = frozenset[str]().union(*(plan.view.scope_names(name) for name in names))
+    return [scope for scope in lacking if scope in wanted]
+
+
+def _holds(plan: Plan, request: Request, name: str) -> bool:
+    return not plan.view.scope_names(name).isdisjoint(request.scopes)
+
+
+def required_scopes(
+    plan: Plan, request: Request, missing: tuple[str, ...], foreign: bool
+) -> tuple[tuple[str, ...], list[CompiledRule]]:
+    """Return all scopes of the operation, held ones included, and the allows that the missing ones bring."""
+    trial = with_scopes(request, missing)
+    allows = outcome(plan, trial, foreign)[1]
+    asking = list(plan.scopes)
+    who = [rule.rule.who for rule in allows]
+    if all(isinstance(names, Names) and names.what == "scope" for names in who):
+        asking.append(min(allows, key=lambda rule: rule.name))
+    required = set(missing)
+    for rule in asking:
+        names = rule.rule.who
+        assert isinstance(names, Names)  # so chosen
+        held = [name for name in names.names if _holds(plan, request, name)]
+        required.update(held if names.mode == "all" else held[:1])
+    return tuple(sorted(required)), allows

@@ -1,0 +1,150 @@
+"""What an operator can set, and the address to listen on."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import re
+import socket
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from authz.errors import AuthzError
+
+MIB: Final = 1024 * 1024
+DEFAULT_LISTEN: Final = "127.0.0.1:8181"
+
+LogFormat = Literal["json", "console"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+_HOST_PORT: Final = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})\Z")
+_MAX_SOCKET_PATH: Final = 107  # bytes; sockaddr_un on Linux, less the final NUL
+
+
+class ConfigError(AuthzError):
+    """Raised when a setting cannot be used; the text names it."""
+
+
+class ListenError(AuthzError):
+    """Raised when the address cannot be listened on: in use, not this machine's, not permitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen: a TCP host and port, or the path of a Unix socket."""
+
+    target: str
+    """As gRPC wants it."""
+    path: Path | None = None
+    """The Unix socket's."""
+    loopback: bool = True
+    """Whether only this machine can reach it."""
+
+    def with_port(self, port: int) -> str:
+        """Return the address with the port that the system chose."""
+        return self.target if self.path else f"{self.target.rpartition(':')[0]}:{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings of one server process; sizes in bytes, times in seconds."""
+
+    policies: Path
+    listen: Address
+    reflection: bool = False
+    max_concurrent: int = 1_000
+    max_message: int = 4 * MIB
+    grace: float = 10.0
+    log_format: LogFormat = "json"
+    log_level: LogLevel = "info"
+
+
+def parse_address(text: str, *, insecure_bind: bool = False) -> Address:
+    """Read `host:port`, `[v6]:port` or `unix:/path`.
+
+    Raises `ConfigError` when it is neither, and for an address that other machines can reach
+    unless `insecure_bind`: without TLS they could read and answer the questions themselves.
+    """
+    if text.startswith("unix:"):
+        return _unix(text)
+    match = _HOST_PORT.match(text)
+    if match is None or int(match["port"]) > 65_535:
+        raise ConfigError(f"`{text}` is not an address: use `host:port`, `[v6]:port` or `unix:/path`")
+    loopback = _is_loopback(match["v6"] or match["host"], v6=match["v6"] is not None, text=text)
+    if not loopback and not insecure_bind:
+        raise ConfigError(
+            f"`{text}` can be reached from other machines and the connection is not encrypted: "
+            "listen on 127.0.0.1, or pass `--insecure-bind` if something else protects it"
+        )
+    return Address(text, loopback=loopback)
+
+
+def _unix(text: str) -> Address:
+    path = text.removeprefix("unix:").replace("//", "/", 1) if text.startswith("unix:///") else text[5:]
+    if not path or "\0" in path:
+        raise ConfigError(f"`{text}` names no socket: use `unix:/path`")
+    if len(path.encode(errors="surrogateescape")) > _MAX_SOCKET_PATH:
+        raise ConfigError(f"`{text}` is too long: a socket's path has at most {_MAX_SOCKET_PATH} bytes")
+    return Address(f"unix:{path}", path=Path(path))
+
+
+def _is_loopback(host: str, *, v6: bool, text: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        if v6:
+            raise ConfigError(f"`{text}` is not an address: `{host}` is no IPv6 address") from None
+        return host == "localhost"  # any other name may mean another interface tomorrow
+
+
+def claim_socket(path: Path) -> None:
+    """Make way for a Unix socket: remove one that nobody listens on any more.
+
+    gRPC would take a socket over from a server that still uses it. Raises `ListenError`.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ListenError(f"cannot listen on `{path}`: {_reason(error)}") from None
+    if not stat.S_ISSOCK(mode):
+        raise ListenError(f"cannot listen on `{path}`: there is a file that is not a socket")
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ListenError(f"cannot listen on `{path}`: {_reason(error)}") from None
+        else:
+            raise ListenError(f"cannot listen on `{path}`: another process listens there")
+
+
+def why_not(address: Address) -> str:
+    """Say why an address could not be listened on; gRPC does not tell."""
+    if address.path is not None:
+        folder = address.path.parent
+        return "permission denied" if folder.is_dir() else f"there is no directory `{folder}`"
+    host, _, port = address.target.rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, where = found[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+    except OSError as error:
+        return _reason(error)
+    return "the address is in use"
+
+
+def _reason(error: OSError) -> str:
+    known = {
+        errno.EADDRINUSE: "the address is in use",
+        errno.EADDRNOTAVAIL: "this machine has no such address",
+        errno.EACCES: "permission denied",
+        errno.EPERM: "permission denied",
+    }
+    return known.get(error.errno or 0, (error.strerror or "it failed").lower())

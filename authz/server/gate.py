@@ -1,0 +1,58 @@
+"""Decide which calls run, and know what is under way.
+
+A call counts from its arrival, before its message is read, until its task has ended, so that slow
+senders count as well. Health checks and reflection pass by: a full server must still say so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+    Serve = Callable[[bytes, Context], Coroutine[None, None, bytes]]
+
+PREFIX: Final = "/authz.v1.DecisionService/"
+
+
+def cancelled_from_outside() -> bool:
+    """Say, where a CancelledError was caught, whether this task was meant and not what it awaited."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+class Gate(grpc.GenericRpcHandler):
+    """Hands calls to their handlers while there is room, and refuses them at once where there is none."""
+
+    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]], limit: int) -> None:
+        """Take the handlers by method name, and how many calls may be under way."""
+        self._handlers = {PREFIX + name: handler for name, handler in handlers.items()}
+        self._limit = limit
+        self._full: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(self._refuse)
+        self.under_way = 0
+        self.activity = 0
+        """Grows with every call and every message in a stream; a drain waits until it rests."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Return the handler of a call that has arrived; gRPC asks this in the call's own task."""
+        handler = self._handlers.get(handler_call_details.method)
+        if handler is None:
+            return None
+        self.activity += 1
+        task = asyncio.current_task()
+        if self.under_way >= self._limit or task is None:
+            return self._full
+        self.under_way += 1
+        task.add_done_callback(self._leave)
+        return handler
+
+    def _leave(self, _task: asyncio.Task[Any]) -> None:
+        self.under_way -= 1
+
+    async def _refuse(self, _messages: object, context: Context) -> None:
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"the server has {self._limit} calls under way")
