@@ -7,7 +7,6 @@ malformed bytes with INTERNAL. What comes out of `read_*` is a valid request; wh
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
@@ -54,6 +53,19 @@ if TYPE_CHECKING:
 
 MAX_QUESTIONS: Final = 1_000
 """Questions in one BatchCheck."""
+
+_CALLER: Final = (
+    "subject",
+    "scopes",
+    "roles",
+    "tenant",
+    "context",
+    "subject_attributes",
+    "client",
+    "anonymous",
+    "now",
+)
+"""The fields of a request that a batch says once."""
 
 _WHOLE: Final = "request"
 _MAX_DETAILS: Final = 500  # characters; percent-encoded they still fit into the 8 KiB that peers take as metadata
@@ -106,13 +118,18 @@ class BatchCall:
         refuse_unsupported("", question.unknown)
         asked = reader.asked(question)
         # Checked by itself, so that the caller need not be checked 1000 times over.
-        Request(anonymous=True, **asked._asdict())
+        request = Request(
+            anonymous=True,
+            tool=asked.tool,
+            resource=asked.resource,
+            arguments=asked.arguments,
+            tool_info=asked.tool_info,
+        )
         values, size = self._caller_size
         if values + reader.values > MAX_VALUES or size + question.ByteSize() > MAX_TEXT:
             raise InvalidRequestError("arguments", "caller and question together hold too much for one request")
-        request = copy.copy(self._caller)
-        for name, value in asked._asdict().items():
-            object.__setattr__(request, name, value)  # nobody else has it yet, and both halves are checked
+        for name in _CALLER:  # nobody else has the request yet, and both halves are checked
+            object.__setattr__(request, name, getattr(self._caller, name))
         return request
 
 

@@ -1144,8 +1144,8 @@ def decide(judge: Judge) -> ReferenceResult:
             required_scopes=tuple(sorted(judge.required_scopes(missing, then.allows))),
             missing_scopes=tuple(sorted(missing)),
         )
-    if first.allows:  # a `require scope` fails, and no scopes would help: none are named
-        return ReferenceResult(Effect.DENY, Reason.INSUFFICIENT_SCOPE, names(first.failing))
+    if first.allows:  # a `require scope` fails, and no scopes would help (L61)
+        return ReferenceResult(Effect.DENY, Reason.NO_ALLOW, ())
     reason = Reason.INDETERMINATE if first.unsure else Reason.NO_ALLOW
     return ReferenceResult(Effect.DENY, reason, names(first.unsure))
 
@@ -1410,7 +1410,7 @@ def meaning(literal: ast.Expr) -> Any:
 
 
 def as_json(literal: ast.Expr) -> Any:
-    """Return a literal as JSON: a set is a list as written, a duration the text of its literal (L12)."""
+    """Return a literal as JSON: a set is a tuple as written, a duration the text of its literal (L12)."""
     match literal:
         case ast.SetLiteral(items, _):
             return tuple(as_json(item) for item in items)

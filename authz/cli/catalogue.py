@@ -83,9 +83,7 @@ def known_tools(checked: CheckedPolicySet, listed: Iterable[Tool]) -> tuple[Tool
 
 def _patterns(checked: CheckedPolicySet, *, also_excepted: bool = False) -> set[str]:
     blocks = checked.blocks
-    return {
-        pattern for block in blocks for pattern in (*block.patterns, *(block.excepted if also_excepted else ()))
-    }
+    return {pattern for block in blocks for pattern in (*block.patterns, *(block.excepted if also_excepted else ()))}
 
 
 # --- Who may use them -----------------------------------------------------------------------
@@ -149,11 +147,10 @@ def _rows(checked: CheckedPolicySet, tool: str) -> Iterator[Row]:
     everywhere = _row(tool, None, [block for block in matching if block.section is None])
     if not matching or any(block.section is None for block in matching):
         yield everywhere
-    for tenants in sorted({checked.sections[block.section] for block in matching if block.section is not None}):
+    sections = {tuple(sorted(checked.sections[block.section])) for block in matching if block.section is not None}
+    for tenants in sorted(sections):
         own = [
-            block
-            for block in matching
-            if block.section is None or _covers(checked.sections[block.section], tenants)
+            block for block in matching if block.section is None or _covers(checked.sections[block.section], tenants)
         ]
         row = _row(tool, tenants, own)
         if row != everywhere._replace(tenants=tenants):  # a block of denies needs no line of its own
@@ -225,9 +222,7 @@ def _term_to_json(term: Term) -> dict[str, object]:
 def render_rows(rows: Sequence[Row]) -> str:
     """Return the table for people."""
     heads = ("TOOL", "TENANT", "EVERY CALL NEEDS", "AN ALLOW ASKS FOR")
-    cells = [
-        (row.tool, ", ".join(row.tenants or ("any",)), _required(row), _alternatives(row)) for row in rows
-    ]
+    cells = [(row.tool, ", ".join(row.tenants or ("any",)), _required(row), _alternatives(row)) for row in rows]
     lines = [heads, *(tuple(printable(cell) for cell in line) for line in cells)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     return "".join(

@@ -7,6 +7,7 @@ only one command needs stand inside it: how soon `check` answers is a published 
 # ruff: noqa: PLC0415  # what only one command needs is imported in it; see above
 from __future__ import annotations
 
+import gc
 import sys
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -92,9 +93,7 @@ def check(  # noqa: PLR0913, PLR0917  # one parameter an option
 @now_option
 @format_option
 @reported
-def explain(
-    policies: str, request_file: str | None, flags: RequestFlags, now: str | None, format_: Format
-) -> ExitCode:
+def explain(policies: str, request_file: str | None, flags: RequestFlags, now: str | None, format_: Format) -> ExitCode:
     """Decide one request and show how.
 
     Prints each rule that could have had a say, each condition with the values it saw, and the nearest miss.
@@ -348,12 +347,15 @@ def _call(value: object, now: str | None) -> Call:
 
 
 def _time(text: str) -> datetime:
-    from authz.pap.scenario import parse_time
+    from datetime import UTC, datetime, timedelta
 
-    try:
-        return parse_time(text)
-    except ValueError:
-        raise click.UsageError(f"`--now` must be a time such as `2026-01-31T08:00:00Z`, not `{text}`") from None
+    from authz.lang.values import read_time
+
+    nanoseconds = read_time(text)
+    if nanoseconds is None or nanoseconds % 1000:  # a finer fraction would be decided at another time
+        example = "`2026-01-31T08:00:00Z`, with six fractional digits at most"
+        raise click.UsageError(f"`--now` must be a time such as {example}, not `{text}`")
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=nanoseconds // 1000)
 
 
 def _only(path: str) -> object:
@@ -397,6 +399,7 @@ def _ask_file(
         many, items = read_questions(stream, lines=lines)
         if not many:
             return _ask_one(ask, _call(_value(next(items)), now), format_)
+        gc.enable()  # a file may be longer than memory; see `Program.main`
         progress = Progress(stream)
         verdicts: set[ExitCode] = set()
         for number, (answer, verdict) in enumerate(_answers(ask, items, now, format_), start=1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import re
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from authz.lang.diagnostics import Diagnostic
+
 
 class ServerError(AuthzError):
     """Raised when a server gives no answer."""
@@ -102,9 +104,16 @@ class Program(click.Group):
         for stream in (sys.stdout, sys.stderr):
             _never_fail_to_print(stream)
         run = functools.partial(super().main, args, prog_name, complete_var, standalone_mode=False, **extra)
-        if not standalone_mode:
-            return run()
-        sys.exit(self._run(run))
+        collecting = gc.isenabled()
+        gc.disable()  # loading makes many objects and no garbage: looking for it costs a fifth of the start
+        try:
+            result = self._run(run) if standalone_mode else run()
+        finally:
+            if collecting:
+                gc.enable()
+        if standalone_mode:
+            sys.exit(result)
+        return result
 
     @staticmethod
     def _run(run: Callable[[], object]) -> int:

@@ -273,12 +273,19 @@ class DerivedRole(NamedTuple):
     place: Place
 
 
+class Mentions(NamedTuple):
+    """The scopes and roles that some part of a policy knows (L30, L65)."""
+
+    scopes: frozenset[str]
+    roles: frozenset[str]
+
+
 class CheckedPolicySet(NamedTuple):
     """A valid policy.
 
     `scopes` and `roles` map each name to all it stands for, itself included. `sections` are the
-    tenant patterns of each tenant block. `known` holds the names that L30 calls mentioned: first
-    those of the global text, then those of each section.
+    tenant patterns of each tenant block. `known` holds the scopes and roles that L30 calls
+    mentioned: first those of the global text, then those of each section.
     """
 
     revision: str
@@ -288,5 +295,5 @@ class CheckedPolicySet(NamedTuple):
     scopes: Mapping[str, frozenset[str]]
     roles: Mapping[str, frozenset[str]]
     global_types: frozenset[str]
-    known: tuple[frozenset[str], ...]
+    known: tuple[Mentions, ...]
     files: tuple[tuple[Source, PolicyFile], ...]

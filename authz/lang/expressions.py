@@ -739,8 +739,7 @@ def _sum_kind(left: str, sign: str, right: str) -> str | None:
     table = {
         ("number", "+", "number"): "number", ("number", "-", "number"): "number",
         ("duration", "+", "duration"): "duration", ("duration", "-", "duration"): "duration",
-        ("time", "+", "duration"): "time", ("time", "-", "duration"): "time", ("duration", "+", "time"): "time",
-        ("time", "-", "time"): "duration",
+        ("time", "+", "duration"): "time", ("time", "-", "duration"): "time", ("time", "-", "time"): "duration",
     }  # fmt: skip
     return table.get((left, sign, right))
 

@@ -176,6 +176,9 @@ class _Reader:
 
     def duration(self, text: str, span: ast.Span) -> int:
         digits = text.rstrip("mshd")
+        if len(digits) > 1 and digits[0] == "0":
+            self.report("invalid-duration", f"`{text[:40]}` has a leading zero", *span)
+            return 0
         nanoseconds = int(digits) * ast.DURATION_UNITS[text[len(digits) :]] if len(digits) <= 20 else MAX_DURATION + 1
         if nanoseconds > MAX_DURATION:
             self.report("invalid-duration", f"`{text[:40]}` is longer than 3 660 000 days", *span)

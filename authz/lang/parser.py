@@ -1,20 +1,18 @@
 """Tokens → tree. The only module that knows Lark.
 
-Lark reads the grammar and makes the LALR tables; `_Machine` follows them. It keeps the stacks
-itself, so that a syntax error can be reported and stepped over (L5): the statement or declaration
-that holds it is left out, and parsing goes on at the next one. It is also twice as fast as Lark's
-own loop, which looks every rule up by its symbols.
+Lark reads the grammar and works out its LALR tables. That takes as long as starting Python ten
+times, so `scripts/gen` keeps them in tables.json, and Lark is called only where the grammar has
+changed since. `_Machine` follows the tables itself: a syntax error can then be reported and
+stepped over (L5), leaving out only the statement or declaration that holds it.
 """
 
 from __future__ import annotations
 
-import importlib
+import hashlib
+import json
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
-
-import lark
-from lark.parsers.lalr_analysis import Shift
 
 from authz.lang import ast
 from authz.lang.builder import Builder
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GRAMMAR: Final = Path(__file__).with_name("grammar.lark")
+TABLES: Final = Path(__file__).with_name("tables.json")
 _STARTS: Final = ["policy", "tests", "expression"]
 _KEYWORD_VALUES: Final = ("NAME", "STRING", "DURATION", "NUMBER", "COMMENT")
 _STATEMENTS: Final = frozenset({"ALLOW", "DENY", "REQUIRE", "LIMIT", "OBLIGE"})
@@ -83,47 +82,43 @@ class _Machine:
     """The LALR automaton: shift a token, after as many reductions as it takes."""
 
     def __init__(self, start: str) -> None:
-        self.table, start_state, self.end_state = _table(start)
+        grammar = _grammar()
+        self.table = grammar.states
+        self.rules = grammar.rules
+        start_state, self.end_state = grammar.starts[start]
         self.states = [start_state]
         self.values: list[Any] = []
 
     def feed(self, token: Token) -> None:
         """Shift a token. Raises `_UnexpectedTokenError`, with the stacks as the reductions left them."""
-        states, values, table = self.states, self.values, self.table
-        while True:
-            action = table[states[-1]].get(token.type)
-            if type(action) is int:
-                states.append(action)
-                values.append(token)
-                return
-            if action is None:
-                raise _UnexpectedTokenError(token, {name for name in table[states[-1]] if name.isupper()})
-            size, origin, build = action
-            if build is not None:
-                if size:
-                    children = values[-size:]
-                    del states[-size:]
-                    del values[-size:]
-                else:
-                    children = []
-                values.append(build(children))
-            else:  # one child that stands for itself
-                del states[-1]
-            states.append(table[states[-1]][origin])  # type: ignore[arg-type]  # a rule's name leads to a state
+        table, states = self.table, self.states
+        while (action := table[states[-1]].get(token.type, 0)) <= 0:
+            self.reduce(action, token)
+        states.append(action)
+        self.values.append(token)
 
     def finish(self, end: Token) -> Any:
         """Reduce to the start symbol and return its value. Raises `_UnexpectedTokenError`."""
-        table = self.table
         while self.states[-1] != self.end_state:
-            action = table[self.states[-1]].get(end.type)
-            if action is None or type(action) is int:
-                raise _UnexpectedTokenError(end, {name for name in table[self.states[-1]] if name.isupper()})
-            size, origin, build = action
-            children = self.values[len(self.values) - size :]
-            del self.states[len(self.states) - size :], self.values[len(self.values) - size :]
-            self.values.append(build(children) if build is not None else children[0])
-            self.states.append(table[self.states[-1]][origin])  # type: ignore[arg-type]  # as in feed()
+            self.reduce(min(self.table[self.states[-1]].get(end.type, 0), 0), end)
         return self.values[-1]
+
+    def reduce(self, action: int, token: Token) -> None:
+        """Put a rule's value in the place of its children. Action 0 is none: the token does not fit."""
+        states, values = self.states, self.values
+        if action == 0:
+            raise _UnexpectedTokenError(token, {name for name in self.table[states[-1]] if name.isupper() or name == "$END"})
+        size, origin, build = self.rules[-action]
+        if build is not None:
+            if size:
+                children = values[-size:]
+                del states[-size:], values[-size:]
+            else:
+                children = []
+            values.append(build(children))
+        else:  # one child, which stands for itself
+            del states[-1]
+        states.append(self.table[states[-1]][origin])
 
 
 class _Frame(NamedTuple):
@@ -313,62 +308,127 @@ def _end(source: Source) -> Token:
     return Token("$END", "", "", ast.Span(length, length))
 
 
-@cache
-def _lark() -> lark.Lark:
-    """Load the parser from the generated tables, or build it where another Lark is installed."""
-    options = {"transformer": Builder()}
-    try:
-        tables = importlib.import_module("authz.lang._tables")
-    except ModuleNotFoundError:
-        tables = None
-    if tables is not None and tables.LARK_VERSION == lark.__version__:
-        return lark.Lark._load_from_dict(tables.DATA, tables.MEMO, **options)  # noqa: SLF001 (public load() reads pickles only)
-    return _build(**options)
+# --- The grammar ----------------------------------------------------------------------------
+
+_Build: TypeAlias = "Callable[[list[Any]], Any]"
 
 
-def _build(**options: object) -> lark.Lark:
-    return lark.Lark(
-        GRAMMAR.read_text("utf-8"), parser="lalr", lexer="basic", start=_STARTS, keep_all_tokens=True,
-        maybe_placeholders=False, **options,
-    )  # fmt: skip
+class _Grammar(NamedTuple):
+    """The tables in a form that is quick to follow.
 
+    `states` leads from a symbol to a state to go to, or to a rule, negative, to reduce by; no
+    state and no rule is 0. A rule is its size, its name, and what makes its value (None: its only
+    child is its value). `starts` gives the first and the last state.
+    """
 
-_Action: TypeAlias = "int | tuple[int, str, Callable[[list[Any]], Any] | None]"
-"""Shift, or go, to a state; or reduce so many children by a rule, None where its one child will do."""
+    literals: dict[str, str]
+    patterns: dict[str, str]
+    states: list[dict[str, int]]
+    rules: list[tuple[int, str, _Build | None]]
+    starts: dict[str, tuple[int, int]]
 
 
 @cache
-def _table(start: str) -> tuple[dict[int, dict[str, _Action]], int, int]:
-    """Return Lark's actions by state and symbol in a form that is quick to follow; start and end state."""
-    lark_conf = _lark().parse_interactive(start=start).parser_state.parse_conf
-
-    def action(kind: object, argument: Any) -> _Action:
-        if kind is Shift:
-            return argument  # type: ignore[no-any-return]  # the number of a state
-        stands_for_itself = argument.options.expand1 and len(argument.expansion) == 1 and not argument.alias
-        build = None if stands_for_itself else lark_conf.callbacks[argument]
-        return len(argument.expansion), str(argument.origin.name), build
-
-    table = {state: {str(k): action(*v) for k, v in row.items()} for state, row in lark_conf.states.items()}
-    return table, lark_conf.start_state, lark_conf.end_state
+def _grammar() -> _Grammar:
+    stored = json.loads(TABLES.read_text("utf-8")) if TABLES.exists() else {}
+    if stored.get("grammar") != _digest():
+        stored = json.loads(tables())
+    builder = Builder()
+    symbols = stored["symbols"]
+    states = [{symbols[row[i]]: row[i + 1] for i in range(0, len(row), 2)} for row in stored["states"]]
+    rules = [(len(rule["inline"]), rule["name"], _build(builder, **rule)) for rule in stored["rules"]]
+    return _Grammar(stored["literals"], stored["patterns"], states, [(0, "", None), *rules], stored["starts"])
 
 
-@cache
+def _build(builder: Builder, name: str, method: str, *, single: bool, inline: list[bool]) -> _Build | None:
+    """Return what makes a rule's value. Rules whose names start with `_` are lists, spliced into their parents."""
+    if single and len(inline) == 1:
+        return None
+    make: _Build = list if name.startswith("_") else getattr(builder, method)
+    if not any(inline):
+        return make
+
+    def splice(children: list[Any]) -> Any:
+        spliced = children[0] if inline[0] else [children[0]]  # a list that grows at its end is not copied
+        for child, is_list in zip(children[1:], inline[1:], strict=True):
+            if is_list:
+                spliced.extend(child)
+            else:
+                spliced.append(child)
+        if single and len(spliced) == 1:
+            return spliced[0]
+        return spliced if make is list else make(spliced)
+
+    return splice
+
+
 def _texts() -> dict[str, str]:
     """Return the literal text of each terminal that has one."""
-    return {t.name: t.pattern.value for t in _lark().terminals if t.name not in _KEYWORD_VALUES}
+    return {name: text for text, name in _grammar().literals.items()}
 
 
 @cache
 def _lexer() -> Lexer:
-    patterns = {t.name: t.pattern.to_regexp() for t in _lark().terminals if t.name in _KEYWORD_VALUES}
-    return Lexer({text: name for name, text in _texts().items()}, patterns)
+    return Lexer(_grammar().literals, _grammar().patterns)
+
+
+def _digest() -> str:
+    return hashlib.sha256(GRAMMAR.read_bytes()).hexdigest()
 
 
 def tables() -> str:
-    """Return the text of `_tables.py`: the LALR tables of the grammar, so that start-up need not build them."""
-    data, memo = _build().memo_serialize([lark.lexer.TerminalDef, lark.grammar.Rule])
-    return (
-        '"""The parser tables of grammar.lark. Generated by scripts/gen; do not edit."""\n\n'
-        f"LARK_VERSION = {lark.__version__!r}\nDATA = {data!r}\nMEMO = {memo!r}\n"
+    """Return the text of tables.json: what Lark makes of the grammar, and the grammar's digest."""
+    import lark  # noqa: PLC0415 (see the top of the file)
+    from lark.parsers.lalr_analysis import Shift  # noqa: PLC0415 (the same)
+
+    parser = lark.Lark(
+        GRAMMAR.read_text("utf-8"), parser="lalr", lexer="basic", start=_STARTS, keep_all_tokens=True,
+        maybe_placeholders=False,
+    )  # fmt: skip
+    confs = {start: parser.parse_interactive(start=start).parser_state.parse_conf for start in _STARTS}
+    found = confs["policy"].states
+    rules = sorted(
+        {action[1] for row in found.values() for action in row.values() if action[0] is not Shift},
+        key=lambda rule: (str(rule.origin.name), rule.order, str(rule)),
     )
+    rule_numbers = {rule: -number for number, rule in enumerate(rules, 1)}
+    state_numbers = _number_states(found, [confs[start].start_state for start in _STARTS], Shift)
+    symbols = sorted({str(symbol) for row in found.values() for symbol in row})
+    symbol_numbers = {symbol: number for number, symbol in enumerate(symbols)}
+    states: list[list[int]] = [[]]
+    for row in (found[state] for state in state_numbers):
+        actions = {str(s): state_numbers[to] if kind is Shift else rule_numbers[to] for s, (kind, to) in row.items()}
+        states.append([part for symbol in sorted(actions) for part in (symbol_numbers[symbol], actions[symbol])])
+    terminals = {t.name: t.pattern for t in parser.terminals}
+    content = {
+        "grammar": _digest(),
+        "literals": {p.value: name for name, p in terminals.items() if name not in _KEYWORD_VALUES},
+        "patterns": {name: p.to_regexp() for name, p in terminals.items() if name in _KEYWORD_VALUES},
+        "symbols": symbols,
+        "starts": {s: (state_numbers[c.start_state], state_numbers[c.end_state]) for s, c in confs.items()},
+        "rules": list(map(_rule, rules)),
+        "states": states,
+    }
+    lines = (f"{json.dumps(key)}: {json.dumps(value, separators=(',', ':'))}" for key, value in content.items())
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _number_states(rows: Any, starts: list[Any], shift: object) -> dict[Any, int]:
+    """Number Lark's states from 1 in the order they are reached: Lark's own numbers change from run to run."""
+    numbers: dict[Any, int] = {}
+    waiting = list(reversed(starts))
+    while waiting:
+        state = waiting.pop()
+        if state in numbers:
+            continue
+        numbers[state] = len(numbers) + 1
+        shifts = sorted((str(symbol), to) for symbol, (kind, to) in rows.get(state, {}).items() if kind is shift)
+        waiting.extend(to for _, to in reversed(shifts))
+    return numbers
+
+
+def _rule(rule: Any) -> dict[str, Any]:
+    """Describe one of Lark's rules: `inline` says which of its symbols are lists to splice in."""
+    inline = [not symbol.is_term and symbol.name.startswith("_") for symbol in rule.expansion]
+    single = bool(rule.options.expand1) and not rule.alias
+    return {"name": str(rule.origin.name), "method": str(rule.alias or rule.origin.name), "single": single, "inline": inline}

@@ -57,7 +57,7 @@ def validate(
         raise PolicyError(in_order(report.found))
     return CheckedPolicySet(
         revision(files), tuple(blocks), tuple(s.patterns for s in symbols.sections), derived, scopes, roles,
-        symbols.global_types, known_names(files, len(symbols.sections)), tuple(files),
+        symbols.global_types, mentions(symbols), tuple(files),
     )  # fmt: skip
 
 
@@ -479,27 +479,43 @@ def check_labels(symbols: Symbols, report: Reporter) -> None:
 # --- Names that are mentioned ---------------------------------------------------------------
 
 
-def known_names(files: Sequence[tuple[Source, ast.PolicyFile]], sections: int) -> tuple[frozenset[str], ...]:
-    """Collect the strings of the global text and of each tenant block (L30)."""
-    known: list[set[str]] = [set() for _ in range(sections + 1)]
-    section = 0
-    for _, file in files:
-        for declaration in file.declarations:
-            if isinstance(declaration, ast.TenantBlock):
-                section += 1
-                known[section].update(_strings(declaration.items))
-            else:
-                known[0].update(_strings(declaration))
-    return tuple(map(frozenset, known))
+def mentions(symbols: Symbols) -> tuple[checked.Mentions, ...]:
+    """Collect the scopes and roles that the global text and each tenant block mention (L30)."""
+    found = [(set[str](), set[str]()) for _ in range(len(symbols.sections) + 1)]
+    for name, (declaration, _) in symbols.scopes.items():
+        found[0][0].update({name, *(t.value for t in declaration.implies)})
+    for role in symbols.roles:
+        at = 0 if role.section is None else role.section + 1
+        found[at][1].update({role.declaration.name.value, *(t.value for t in role.declaration.extends)})
+        _mention(role.declaration.when, role.section, symbols, found[at])
+    for block, _, section in symbols.blocks:
+        at = 0 if section is None else section + 1
+        for statement in block.statements:
+            _mention(statement, section, symbols, found[at])
+    return tuple(checked.Mentions(frozenset(scopes), frozenset(roles)) for scopes, roles in found)
 
 
-def _strings(node: object) -> Iterator[str]:
+def _mention(node: object, section: int | None, symbols: Symbols, found: tuple[set[str], set[str]]) -> None:
+    """Add the names a statement or condition mentions; `let`s count where they are used."""
+    seen: set[int] = set()
     waiting = [node]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, (ast.Text, ast.StringLiteral)):
-            yield node.value
-        elif isinstance(node, tuple) and not isinstance(node, ast.Span):
-            waiting.extend(node)
-
-
+        match node:
+            case ast.StringLiteral(value):
+                found[0].add(value)
+                found[1].add(value)
+            case ast.Require(kind, _, names) | ast.Who(kind, _, names):
+                found[0 if kind == "scope" else 1].update(name.value for name in names)
+            case ast.Rule(who=who, when=when, unless=unless):
+                waiting += [who, when, unless]
+            case ast.Oblige() | ast.Limit() | ast.Span():
+                pass
+            case ast.Reference(root, steps):
+                let = symbols.lets.get((root.text, section)) or symbols.lets.get((root.text, None))
+                if let is not None and id(let) not in seen:
+                    seen.add(id(let))
+                    waiting.append(let.declaration.value)
+                waiting += steps
+            case tuple():
+                waiting.extend(node)

@@ -27,11 +27,11 @@ MAX_DURATION: Final = 3_660_000 * 86_400 * SECOND
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
+    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
 )
-_DURATION: Final = re.compile(r"(-?\d{1,20})(ms|s|m|h|d)", re.ASCII)
+_DURATION: Final = re.compile(r"(-?(?:0|[1-9]\d{0,19}))(ms|s|m|h|d)", re.ASCII)
 _LONGEST_ADDRESS: Final = 45
-_ABNORMAL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|%(?:2[fFeE5]|5[cC]|[01][0-9a-fA-F]|7[fF])")
+_ABNORMAL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|%(?:2[fFeE5]|5[cC]|[01][0-9a-fA-F]|7[fF]|[cC]2%[89])")
 
 
 def nanoseconds(moment: datetime) -> int:

@@ -167,6 +167,10 @@ class Emitter:
                 return f"(({self.bind(left, kind)}) is not None and {self.last} == {self.value(right, kind)})"
             case checked.InSet(item, checked.Const(value), kind) if kind != "dynamic":
                 return f"({self.value(item, kind)} in {self.constant(value)})"
+            case checked.InSet(item, items, kind) if _is_set_of(items, kind):
+                bound = self.bind(item, kind)
+                first = self.last
+                return f"(({bound}) is not None and ({self.bind(items, 'set')}) is not None and {first} in {self.last})"
             case _:
                 return f"({self.truth(node)} is True)"
 
@@ -470,6 +474,12 @@ class Emitter:
 
 
 _GROUPS: Final = checked.Type("set", STRING)
+
+
+def _is_set_of(node: Core, kind: str) -> bool:
+    """Say whether a set is declared to hold one scalar kind: then no members can be unlike."""
+    item = _type(node).item
+    return kind != "dynamic" and item is not None and kind_of(item) == kind
 
 
 def _ordered(kind: str) -> str:

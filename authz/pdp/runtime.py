@@ -368,7 +368,9 @@ def _local(time: int | None, zone: str, part: Callable[[Any], int]) -> int | Non
 
 def size(value: Any) -> int | None:
     """Count characters, distinct members or entries (L38)."""
-    if type(value) is str or type(value) is frozenset or isinstance(value, Mapping):
+    if type(value) is str or type(value) is frozenset:
         return len(value)
+    if isinstance(value, Mapping):
+        return sum(member is not None for member in value.values())
     items = read_set(value)
     return None if items is None else len(items)

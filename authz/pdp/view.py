@@ -7,12 +7,12 @@ another tenant's block is even looked at (L24).
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from authz.pdp.codegen import RoleTests, Test, condition_tests
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from authz.lang.checked import CheckedPolicySet, DerivedRole
     from authz.model import Request
@@ -34,7 +34,9 @@ class View:
         """See the global text and `sections`; without `derived`, as a derived role's condition does (L11)."""
         self._policy = policy
         self.sections = sections
-        self._known = policy.known[0].union(*(policy.known[section + 1] for section in sections))
+        mentions = [policy.known[0], *(policy.known[section + 1] for section in sections)]
+        self._known_scopes = frozenset().union(*(part.scopes for part in mentions))
+        self._known_roles = frozenset().union(*(part.roles for part in mentions))
         self._derived = [role for role in policy.derived if role.section is None or role.section in sections]
         self._conditional = frozenset(role.name for role in self._derived)
         self._with_derived = derived
@@ -60,11 +62,11 @@ class View:
 
     def held_scopes(self, request: Request) -> frozenset[str]:
         """Return `scopes` as a set: those the policy knows, and what they imply (L30)."""
-        return self._expand(request.scopes, self._policy.scopes)
+        return _expand(request.scopes, self._known_scopes, self._policy.scopes)
 
     def held_roles(self, request: Request) -> frozenset[str] | None:
         """Return `roles` as a set, None when a derived role is unknown (L30)."""
-        held = self._expand([role for role in request.roles if role not in self._conditional], self._policy.roles)
+        held = _expand(request.roles, self._known_roles - self._conditional, self._policy.roles)
         for role, true, false in self.derived:
             if true(request):
                 held |= role.holds
@@ -72,6 +74,6 @@ class View:
                 return None
         return held
 
-    def _expand(self, carried: Any, closures: Mapping[str, frozenset[str]]) -> frozenset[str]:
-        known = self._known
-        return frozenset().union(*(closures.get(name, frozenset({name})) for name in carried if name in known))
+
+def _expand(carried: Iterable[str], known: frozenset[str], closures: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    return frozenset().union(*(closures.get(name, frozenset({name})) for name in carried if name in known))

@@ -82,7 +82,9 @@ def parse_address(text: str, *, insecure_bind: bool = False) -> Address:
 
 
 def _unix(text: str) -> Address:
-    path = text.removeprefix("unix:").replace("//", "/", 1) if text.startswith("unix:///") else text[5:]
+    path = text.removeprefix("unix:")
+    if path.startswith("//"):  # `unix:///run/s` is the other way to write it
+        path = "/" + path.lstrip("/")
     if not path or "\0" in path:
         raise ConfigError(f"`{text}` names no socket: use `unix:/path`")
     if len(path.encode(errors="surrogateescape")) > _MAX_SOCKET_PATH:

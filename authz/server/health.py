@@ -23,7 +23,7 @@ _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-class Health(health.aio.HealthServicer):
+class Health(health.aio.HealthServicer):  # type: ignore[misc]  # grpc_health ships no types
     """The standard servicer; a watch, which has no end of its own, must not hold up a drain."""
 
     def __init__(self) -> None:

@@ -142,7 +142,12 @@ def log_broken(logger: FilteringBoundLogger, error: Exception, *, still: str) ->
 
 async def log_warnings(logger: FilteringBoundLogger, loaded: LoadedPolicy) -> None:
     """Write down what `lint` says of a policy that was taken; finding it out happens in a thread."""
-    _log_findings(logger, "policy_warning", await in_thread(lambda: loaded.warnings))
+    try:
+        warnings = await in_thread(lambda: loaded.warnings)
+    except Exception:  # advice must never keep a valid policy from deciding
+        logger.exception("defect", method="lint")
+        return
+    _log_findings(logger, "policy_warning", warnings)
 
 
 def _log_findings(logger: FilteringBoundLogger, event: str, findings: Sequence[Diagnostic]) -> None:

@@ -26,7 +26,9 @@ def run() -> Callable[..., Ran]:
     """Return what runs `authz-eval` with these arguments, and with this on stdin."""
 
     def invoke(*arguments: object, stdin: str | bytes = b"") -> Ran:
-        result = CliRunner().invoke(main, [str(argument) for argument in arguments], input=stdin, prog_name="authz-eval")
+        result = CliRunner().invoke(
+            main, [str(argument) for argument in arguments], input=stdin, prog_name="authz-eval"
+        )
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Ran(result.exit_code, result.stdout, result.stderr)

@@ -409,24 +409,25 @@ class Grpc:
         from authz.v1 import decision_pb2_grpc
 
         empty = Path(tempfile.mkdtemp(dir=_SCRATCH.name))
-        config = Config(empty, parse_address("127.0.0.1:0"))
-        logger = structlog.wrap_logger(structlog.ReturnLogger(), wrapper_class=structlog.make_filtering_bound_logger(60))
+        config = Config(empty, parse_address("127.0.0.1:0"), grace=0.0)
+        logger = structlog.wrap_logger(structlog.ReturnLogger(), wrapper_class=structlog.make_filtering_bound_logger("critical"))
         self._server: Server = Server(config, logger, clock=lambda: self._now)
-        loop = asyncio.new_event_loop()
-        threading.Thread(target=loop.run_forever, daemon=True).start()
-        asyncio.run_coroutine_threadsafe(self._server.start(), loop).result(30)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result(30)
         self._channel: grpc.Channel = grpc.insecure_channel(self._server.address)
         self._check = decision_pb2_grpc.DecisionServiceStub(self._channel).Check
-        self._loop = loop
         self._started = True
 
     def close(self) -> None:
         """End the channel and the server."""
         if self._started:
             self._channel.close()
-            asyncio.run_coroutine_threadsafe(self._server.close(), self._loop).result(30)
-            asyncio.run_coroutine_threadsafe(self._server._server.stop(None), self._loop).result(30)
+            asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result(30)
             self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(30)
+            self._loop.close()
             self._started = False
 
 

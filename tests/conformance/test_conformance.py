@@ -37,7 +37,7 @@ def _questions() -> Iterator[object]:
                 yield pytest.param(door, case, id=f"{door}-{case.id}")
 
 
-@pytest.mark.parametrize(("door", "case"), _questions())
+@pytest.mark.parametrize(("door", "case"), list(_questions()))
 def test_the_door_answers_as_the_language_says(door: str, case: Case) -> None:
     """Demanded by the statements that the case names."""
     wrong = doors.differences(case, DOORS[door](case))

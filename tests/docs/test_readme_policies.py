@@ -1,4 +1,7 @@
-"""Everything that `policies/README.md` shows is run (style: every example in documents is run by the tests)."""
+"""Everything that `policies/README.md` shows is run (style: every example in documents is run by the tests).
+
+`python tests/docs/test_readme_policies.py` writes the answers into the page; read the difference.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,6 +20,7 @@ import pytest
 ROOT: Final = Path(__file__).parents[2]
 README: Final = ROOT / "policies" / "README.md"
 _BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_REVISION: Final = re.compile(r"^  policy revision: [0-9a-f]{64}\n", re.MULTILINE)
 _FILE: Final = re.compile(r"# ([\w-]+/[\w-]+\.authz)\n")
 
 
@@ -48,11 +53,31 @@ def _examples() -> list[Example]:
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Save every policy of the page where its comment says, beside a copy of the examples."""
     place = tmp_path_factory.mktemp("readme")
+    _save_files(place)
+    return place
+
+
+def _save_files(place: Path) -> None:
     for name, text in _files().items():
         (place / name).parent.mkdir(exist_ok=True)
         (place / name).write_text(text, encoding="utf-8")
     shutil.copytree(README.parent, place / "policies")
-    return place
+
+
+def _answers(place: Path) -> list[Example]:
+    """Run the commands in their order; `echo $?` is the exit code of the one before.
+
+    The page says that it shows the policy's revision only once: 64 digits teach no more twice.
+    """
+    code = 0
+    answers: list[Example] = []
+    for example in _examples():
+        if example.command == "echo $?":
+            text = f"{code}\n"
+        else:
+            code, text = _run(example.command, place)
+        answers.append(example._replace(expected=_REVISION.sub("", text) if answers else text))
+    return answers
 
 
 def _run(command: str, place: Path) -> tuple[int, str]:
@@ -75,16 +100,7 @@ def _run(command: str, place: Path) -> tuple[int, str]:
 
 def test_every_command_of_the_page_prints_what_the_page_shows(workplace: Path) -> None:
     """Issue 2: README and docs examples are executed."""
-    examples = _examples()
-    code = 0
-    shown: list[Example] = []
-    for example in examples:
-        if example.command == "echo $?":
-            text = f"{code}\n"
-        else:
-            code, text = _run(example.command, workplace)
-        shown.append(example._replace(expected=text))
-    assert shown == examples
+    assert _answers(workplace) == _examples()
 
 
 def test_every_policy_of_the_page_has_a_file_name_and_a_command(workplace: Path) -> None:
@@ -119,3 +135,22 @@ def test_the_page_says_one_sentence_a_line() -> None:
     prose = _BLOCK.sub("", README.read_text(encoding="utf-8"))
     double = [line for line in prose.splitlines() if not line.startswith("|") and re.search(r"[.?!] [A-Z]", line)]
     assert double == []
+
+
+def _rewrite() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        _save_files(Path(place))
+        answers = iter(_answers(Path(place)))
+    text = README.read_text(encoding="utf-8")
+
+    def answered(block: re.Match[str]) -> str:
+        if block[1] != "console":
+            return block[0]
+        commands = [next(answers) for _ in re.findall(r"^\$ ", block[2], flags=re.MULTILINE)]
+        return "```console\n" + "".join(f"$ {a.command}\n{a.expected}" for a in commands) + "```"
+
+    README.write_text(_BLOCK.sub(answered, text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _rewrite()

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from authz.errors import LoadError, PolicyError
 from authz.lang.limits import Limits
-from authz.pap import loader
+from authz.pap import loader, manifest
 from authz.pap.loader import decode, find_files, load, load_tests, lock_folder, read_files, read_sources
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 RULE = 'tool "t" { allow public }\n'
 
@@ -169,8 +173,7 @@ def test_a_socket_and_a_device_are_refused(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_name_that_is_not_text_is_refused(tmp_path: Path) -> None:
     """L23: the name of a file is part of the names of its rules; L7: and of a line in the manifest."""
-    with open(os.fsencode(tmp_path) + b"/\xff.authz", "wb"):
-        pass
+    os.close(os.open(os.fsencode(tmp_path) + b"/\xff.authz", os.O_CREAT))
     _write(tmp_path, "a\nb.authz")
     with pytest.raises(LoadError) as error:
         find_files(tmp_path)
@@ -341,7 +344,7 @@ def test_a_locked_policy_loads_until_a_file_changes(tmp_path: Path) -> None:
     assert lock_folder(tmp_path) == (str(tmp_path / "authz.sum"), 2)
     assert len(load(tmp_path).sources) == 2
     _write(tmp_path, "p.authz", text=RULE + "#")
-    with pytest.raises(LoadError, match="`p.authz` has changed"):
+    with pytest.raises(LoadError, match=r"`p\.authz` has changed"):
         load(tmp_path)
 
 
@@ -363,16 +366,13 @@ def test_a_locked_policy_never_loads_a_prefix_of_a_file(tmp_path: Path) -> None:
             read_sources(tmp_path)
 
 
-def test_the_bytes_that_are_verified_are_those_that_are_parsed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_bytes_that_are_verified_are_those_that_are_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """L7: a second reading could see another file."""
     _write(tmp_path, "p.authz", text=RULE)
     lock_folder(tmp_path)
-    verify = loader.verify
 
-    def then_change(*given: object) -> None:
-        verify(*given)  # type: ignore[arg-type]  # passed on as they came
+    def then_change(manifest_data: bytes, files: Sequence[tuple[str, bytes]], shown: str) -> None:
+        manifest.verify(manifest_data, files, shown)
         _write(tmp_path, "p.authz", text="# other\n")
 
     monkeypatch.setattr(loader, "verify", then_change)
@@ -383,16 +383,16 @@ def test_the_bytes_that_are_verified_are_those_that_are_parsed(
 def test_a_manifest_that_cannot_be_read_is_not_an_absent_one(tmp_path: Path, make: str) -> None:
     """L7: where it is, it must agree."""
     _write(tmp_path, "in/p.authz", "outside", text=RULE)
-    manifest = tmp_path / "in/authz.sum"
+    path = tmp_path / "in/authz.sum"
     match make:
         case "folder":
-            manifest.mkdir()
+            path.mkdir()
         case "fifo":
-            os.mkfifo(manifest)
+            os.mkfifo(path)
         case "dangling":
-            manifest.symlink_to("nowhere")
+            path.symlink_to("nowhere")
         case _:
-            manifest.symlink_to("../outside")
+            path.symlink_to("../outside")
     with pytest.raises(LoadError):
         read_sources(tmp_path / "in")
 

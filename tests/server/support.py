@@ -8,7 +8,7 @@ import io
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import structlog
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from authz.model import Request
+    from authz.pdp.program import Program
     from authz.v1.decision_pb2_grpc import DecisionServiceAsyncStub
 
 POLICY = """
@@ -132,6 +133,11 @@ async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  # what is waited for lies in code that raises no event
             await asyncio.sleep(0.005)
+
+
+def program(revision: str) -> Program:
+    """Return a scripted program under the type of a real one."""
+    return cast("Program", Scripted(revision))
 
 
 def ask(tool: str = "ping", subject: str = "alice", **more: Any) -> v1.CheckRequest:  # noqa: ANN401  # any other field

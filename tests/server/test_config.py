@@ -44,8 +44,10 @@ def test_an_address_that_others_can_reach_needs_a_word(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", ":8181", "8181", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "::1:80", "[x]:80", "unix:"]
-    + ["127.0.0.1:80\n", "127.0.0.1:٨", "unix:/" + "x" * 107, "a:b:1", "unix:/a\0b"],
+    [
+        *("", ":8181", "8181", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "::1:80", "[x]:80"),
+        *("127.0.0.1:80\n", "127.0.0.1:٨", "a:b:1", "unix:", "unix:/" + "x" * 107, "unix:/a\0b"),
+    ],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
     """Issue 2, bad input: one clear line."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc
 import pytest
@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from authz.v1 import decision_pb2 as v1
-from tests.server.support import NOT_SERVING, SERVING, Scripted, ask, code_of, serving, until
+from tests.server.support import NOT_SERVING, SERVING, Scripted, ask, code_of, program, serving, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,11 +46,11 @@ async def test_the_clock_can_be_set_and_is_not_by_default() -> None:
     """L30: `now` is the time of the decision; only the program reads the real clock."""
     pinned = datetime(2026, 1, 1, tzinfo=UTC)
     for clock, expected in ((None, None), (lambda: pinned, pinned)):
-        program = Scripted()
-        async with serving(program, clock=clock) as running:
+        scripted = Scripted()
+        async with serving(scripted, clock=clock) as running:
             await running.stub.Check(ask())
             await running.stub.BatchCheck(v1.BatchCheckRequest(subject="a", questions=[v1.Question(tool="t")]))
-        assert [request.now for request in program.decided] == [expected, expected]
+        assert [request.now for request in scripted.decided] == [expected, expected]
 
 
 async def test_malformed_questions_are_invalid_arguments() -> None:
@@ -76,10 +76,9 @@ async def test_a_message_that_is_too_large_is_refused_and_the_next_one_served() 
 
 async def test_a_revision_that_is_not_served_is_unavailable() -> None:
     """architecture.md, Wire: UNAVAILABLE is: cannot decide; the asker denies."""
-    program = Scripted("r1")
-    async with serving(program) as running:
+    async with serving(Scripted("r1")) as running:
         assert (await code_of(running.stub.Check(ask(min_policy_revision="r2"))))[0] is CODE.UNAVAILABLE
-        running.server.engine.swap(Scripted("r2"))
+        running.server.engine.swap(program("r2"))
         for revision in ("", "r1", "r2"):
             assert (await running.stub.Check(ask(min_policy_revision=revision))).policy_revision == "r2"
         batch = v1.BatchCheckRequest(subject="a", min_policy_revision="r3", questions=[v1.Question(tool="t")])
@@ -107,21 +106,21 @@ async def test_a_defect_is_internal_and_tells_nothing() -> None:
 
 async def test_a_batch_is_answered_in_order_by_one_revision() -> None:
     """Issue 2: BatchCheck: one caller, many questions, one policy revision, even when a reload falls into it."""
-    program = Scripted("r1")
+    scripted = Scripted("r1")
 
     def swap_midway(request: Request) -> None:
         if request.tool == "t500":
-            running.server.engine.swap(Scripted("r2"))
+            running.server.engine.swap(program("r2"))
 
-    program.on_decide = swap_midway
-    async with serving(program) as running:
+    scripted.on_decide = swap_midway
+    async with serving(scripted) as running:
         questions = [v1.Question(tool=f"t{n}" if n % 10 else "") for n in range(1, 1_001)]
         answer = await running.stub.BatchCheck(v1.BatchCheckRequest(subject="a", questions=questions))
         assert len(answer.results) == 1_000
         for question, result in zip(questions, answer.results, strict=True):
             expected = "response" if question.tool else "error"
             assert result.WhichOneof("result") == expected
-        assert [request.tool for request in program.decided] == [q.tool for q in questions if q.tool]
+        assert [request.tool for request in scripted.decided] == [q.tool for q in questions if q.tool]
         revisions = {r.response.policy_revision for r in answer.results if r.HasField("response")}
         assert revisions | {answer.policy_revision} == {"r1"}
         assert answer.results[9].error == v1.CheckError(
@@ -171,7 +170,7 @@ async def test_a_stream_follows_a_reload_question_by_question() -> None:
         call = running.raw("StreamCheck")()
         seen: list[str] = []
         for revision in ("r1", "r2", "r3"):
-            running.server.engine.swap(Scripted(revision))
+            running.server.engine.swap(program(revision))
             await call.write(message)
             data = await call.read()
             assert isinstance(data, bytes)
@@ -244,8 +243,7 @@ async def test_health_knows_three_names() -> None:
 async def test_reflection_is_served_only_where_asked_for(*, reflection: bool) -> None:
     """Issue 2: reflection behind a flag."""
     async with serving(Scripted(), reflection=reflection) as running:
-        stub: Any = reflection_pb2_grpc.ServerReflectionStub(running.channel)  # type: ignore[arg-type]  # the stub file knows synchronous channels only
-        call = stub.ServerReflectionInfo()
+        call = reflection_pb2_grpc.ServerReflectionStub(running.channel).ServerReflectionInfo()
         if not reflection:
             assert await call.code() is CODE.UNIMPLEMENTED
             return
@@ -318,8 +316,7 @@ async def test_a_refusal_is_logged_without_its_value() -> None:
 
 async def test_many_calls_at_once_each_get_their_own_answer() -> None:
     """Issue 2: answers never mix."""
-    program = Scripted()
-    async with serving(program) as running:
+    async with serving(Scripted()) as running:
         answers = await asyncio.gather(*(running.stub.Check(ask(request_id=f"r{n}")) for n in range(300)))
         ids = {record["request_id"]: record["decision_id"] for record in running.records("decision")}
     assert len({answer.decision_id for answer in answers}) == 300

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import grpc
@@ -311,6 +312,11 @@ def test_a_batch_means_what_single_questions_would_mean() -> None:
     assert isinstance(second, Request)
     assert (second.subject, second.tool, second.resource, dict(second.arguments)) == ("alice", "other", None, {})
     assert (read.explain, read.request_id, read.min_policy_revision) == (True, "r-1", "abc")
+
+
+def test_every_field_of_a_request_is_the_callers_or_the_questions() -> None:
+    """Issue 2: a field that joins Request later must not get lost in a batch."""
+    assert {field.name for field in fields(Request)} == {*wire._CALLER, "tool", "resource", "arguments", "tool_info"}
 
 
 def test_a_bad_question_spoils_only_itself() -> None:
