@@ -88,8 +88,13 @@ def questions() -> Sequence[Question]:
         ),
         Question("She tries again; nobody tells authz how she logged in", {**delete, **writer, "context": OFFICE}),
         Question(
-            "She logs in with a second factor and deletes it",
-            {**delete, **writer, "context": Login(mfa=True).context()},
+            "An agent tries to leave Alice's folder on the file server",
+            {
+                **ALICE,
+                "scopes": ["files:read"],
+                "tool": "read_text_file",
+                "arguments": {"path": "/srv/files/acme/home/alice/../bob/diary.md"},
+            },
         ),
     )
 
@@ -180,8 +185,9 @@ def summary(request: v1.CheckRequest) -> str:
     """Return the request in one line."""
     who = "anonymous" if request.anonymous else f"{request.subject}@{request.tenant}"
     what = f" on {request.resource.type}:{request.resource.id}" if request.HasField("resource") else ""
+    given = f" {values(request.arguments)}" if request.HasField("arguments") else ""
     held = f" with {', '.join(request.scopes)}" if request.scopes else ""
-    return f"{who}{held} calls {request.tool}{what}"
+    return f"{who}{held} calls {request.tool}{what}{given}"
 
 
 def rendered(answer: v1.CheckResponse) -> Iterator[str]:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -67,42 +67,7 @@ def parser_tables() -> dict[str, str]:
     """Generate the parser's tables from grammar.lark, so that starting up need not build them."""
     from authz.lang.parser import tables
 
-    text = tables()
-    values: dict[str, Any] = {}
-    exec(text, values)  # noqa: S102 (this program's own output, not read from anywhere)
-    table = values["DATA"]["parser"]["parser"]
-    return {"authz/lang/_tables.py": text.replace(repr(table), repr(renumbered(table)))}
-
-
-def renumbered(table: dict[str, Any]) -> dict[str, Any]:
-    """Give numbers to tokens by name and to states by first visit, for Lark's own numbers differ from run to run."""
-    names: dict[int, str] = table["tokens"]
-    tokens = {name: number for number, name in enumerate(sorted(names.values()))}
-    starts: list[int] = [table["start_states"][name] for name in sorted(table["start_states"])]
-    seen = dict.fromkeys(starts)
-    waiting = list(starts)
-    states = {}
-    while waiting:
-        state = waiting.pop()
-        by_name = {names[token]: action for token, action in table["states"][state].items()}
-        states[state] = {tokens[name]: by_name[name] for name in sorted(by_name)}
-        for is_reduce, target in states[state].values():
-            if not is_reduce and target not in seen:
-                seen[target] = None
-                waiting.append(target)
-    number = {state: index for index, state in enumerate(seen)}
-    return {
-        "tokens": {tokens[name]: name for name in tokens},
-        "states": {
-            number[state]: {
-                token: (is_reduce, target if is_reduce else number[target])
-                for token, (is_reduce, target) in states[state].items()
-            }
-            for state in seen
-        },
-        "start_states": {name: number[table["start_states"][name]] for name in sorted(table["start_states"])},
-        "end_states": {name: number[table["end_states"][name]] for name in sorted(table["end_states"])},
-    }
+    return {"authz/lang/tables.json": tables()}
 
 
 def errors_page() -> dict[str, str]:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 _SUPPRESSED = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example)
 
 settings.register_profile(
-    "default", derandomize=True, deadline=None, max_examples=60, suppress_health_check=_SUPPRESSED
+    "default", derandomize=True, deadline=None, max_examples=50, suppress_health_check=_SUPPRESSED
 )
 settings.register_profile("thorough", deadline=None, max_examples=1500, suppress_health_check=_SUPPRESSED)
 settings.load_profile(os.environ.get("AUTHZ_TEST_PROFILE", "default"))

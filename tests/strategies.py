@@ -994,7 +994,9 @@ class _Asker:
     def _client(self, request: Request) -> Request:
         known = self.choose.chance(2, 3)
         attributes = request.client.attributes if request.client else {"trust": 2}
-        return replace(request, client=Client(self.choose.one(("alice", "agent", "", "group:eng")), attributes) if known else None)
+        return replace(
+            request, client=Client(self.choose.one(("alice", "agent", "", "group:eng")), attributes) if known else None
+        )
 
     def _tool_info(self, request: Request) -> Request:
         hint = self.choose.one

@@ -7,14 +7,13 @@ only one command needs stand inside it: how soon `check` answers is a published 
 # ruff: noqa: PLC0415  # what only one command needs is imported in it; see above
 from __future__ import annotations
 
-import gc
 import sys
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import click
 
 from authz.cli.exit_codes import ExitCode
-from authz.cli.failures import Program, count, print_json, reported
+from authz.cli.failures import Program, complain, count, print_json, reported
 from authz.cli.options import (
     VALUES_NOTE,
     RequestFlags,
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     Answer: TypeAlias = tuple[Decision, Explanation | None]
     Format: TypeAlias = Literal["human", "json"]
 
-_EXAMPLE = "policies/documents --subject alice --scope docs:read --tool read_document --resource document:d1"
+_EXAMPLE = "policies/documents --subject alice --role viewer --scope docs:read --tool list_documents"
 _WIDTH = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 
@@ -122,9 +121,14 @@ def explain(policies: str, request_file: str | None, flags: RequestFlags, now: s
 @reported
 def validate(policies: str, format_: Format) -> ExitCode:
     """Check a policy and say every error in it."""
+    from authz.errors import PolicyError
     from authz.pap.loader import load
 
-    loaded = load(policies)
+    try:
+        loaded = load(policies)
+    except PolicyError as error:
+        complain(error.diagnostics, format_, err=False)
+        return ExitCode.INVALID_POLICY
     rules = len(loaded.program.outline())
     if format_ == "json":
         files = [source.path for source in loaded.sources]
@@ -241,7 +245,7 @@ def test(
 
 @main.command(
     epilog=VALUES_NOTE,
-    example="authz-eval tools policies/documents --subject alice --tenant acme --scope docs:read",
+    example="authz-eval tools policies/documents --subject alice --role viewer --scope docs:read",
 )
 @policies_argument
 @click.option("--tools", "tools_file", metavar="FILE", help="A server's answer to tools/list; `-` is stdin.")
@@ -399,7 +403,6 @@ def _ask_file(
         many, items = read_questions(stream, lines=lines)
         if not many:
             return _ask_one(ask, _call(_value(next(items)), now), format_)
-        gc.enable()  # a file may be longer than memory; see `Program.main`
         progress = Progress(stream)
         verdicts: set[ExitCode] = set()
         for number, (answer, verdict) in enumerate(_answers(ask, items, now, format_), start=1):

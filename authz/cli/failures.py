@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import re
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -47,13 +46,14 @@ def reported(command: Callable[..., ExitCode]) -> Callable[..., ExitCode]:
     return run
 
 
-def complain(diagnostics: Sequence[Diagnostic], format_: str = "human") -> None:
-    """Print findings on stderr, in the format that was asked for."""
+def complain(diagnostics: Sequence[Diagnostic], format_: str = "human", *, err: bool = True) -> None:
+    """Print errors in a policy, in the format that was asked for; on stdout where they are the answer."""
     if format_ == "json":
         found = [diagnostic_to_json(diagnostic) for diagnostic in diagnostics]
-        print_json({"valid": False, "diagnostics": found}, err=True)
+        print_json({"valid": False, "diagnostics": found}, err=err)
         return
-    click.echo(render_diagnostics(diagnostics, paint_for(sys.stderr)), err=True)
+    paint = paint_for(sys.stderr if err else sys.stdout)
+    click.echo(render_diagnostics(diagnostics, paint), err=err)
     click.echo(f"\n{count(len(diagnostics), 'error')}", err=True)
 
 
@@ -104,16 +104,9 @@ class Program(click.Group):
         for stream in (sys.stdout, sys.stderr):
             _never_fail_to_print(stream)
         run = functools.partial(super().main, args, prog_name, complete_var, standalone_mode=False, **extra)
-        collecting = gc.isenabled()
-        gc.disable()  # loading makes many objects and no garbage: looking for it costs a fifth of the start
-        try:
-            result = self._run(run) if standalone_mode else run()
-        finally:
-            if collecting:
-                gc.enable()
-        if standalone_mode:
-            sys.exit(result)
-        return result
+        if not standalone_mode:
+            return run()
+        sys.exit(self._run(run))
 
     @staticmethod
     def _run(run: Callable[[], object]) -> int:

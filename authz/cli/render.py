@@ -10,12 +10,13 @@ import json
 import os
 import unicodedata
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
 
 from authz.model import Effect, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from authz.lang.ast import Span
     from authz.lang.diagnostics import Diagnostic
@@ -123,15 +124,25 @@ def _line(text: str, start: int, length: int) -> tuple[str, int, int]:
 
     A span that goes on in the next line is marked to the end of its first.
     """
-    first = max(0, start - MAX_COLUMNS // 2)
-    last = min(len(text), first + MAX_COLUMNS)
-    pieces = [_piece(character) for character in text[first:last]]
-    head = _CUT if first else ""
-    tail = _CUT if last < len(text) else ""
-    inner = start - first
-    before = len(head) + sum(columns for _, columns in pieces[:inner])
-    marked = sum(columns for _, columns in pieces[inner : inner + length])
-    return head + "".join(piece for piece, _ in pieces) + tail, before, max(marked, 1)
+    before = [_piece(character) for character in text[max(0, start - MAX_COLUMNS) : start]]
+    after = [_piece(character) for character in text[start : start + MAX_COLUMNS]]
+    if len(before) + len(after) < len(text) or _columns(before) + _columns(after) > MAX_COLUMNS:
+        before = _fitting(before[::-1])[::-1]
+        after = _fitting(after)
+    head = _CUT if len(before) < start else ""
+    tail = _CUT if start + len(after) < len(text) else ""
+    shown = "".join(piece for piece, _ in (*before, *after))
+    return head + shown + tail, len(head) + _columns(before), max(_columns(after[:length]), 1)
+
+
+def _columns(pieces: Sequence[tuple[str, int]]) -> int:
+    return sum(columns for _, columns in pieces)
+
+
+def _fitting(pieces: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Return as many of the first pieces as half a line holds."""
+    room = accumulate(columns for _, columns in pieces)
+    return [piece for piece, columns in zip(pieces, room, strict=True) if columns <= MAX_COLUMNS // 2]
 
 
 def _piece(character: str) -> tuple[str, int]:

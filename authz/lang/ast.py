@@ -203,7 +203,7 @@ CompareOp: TypeAlias = Literal[
 
 
 class Compare(NamedTuple):
-    """`left op right`. A chain `a < b < c` is a Compare on the left of another; an error later."""
+    """`left op right`."""
 
     op: CompareOp
     left: Expr
@@ -216,6 +216,14 @@ class Has(NamedTuple):
 
     operand: Expr
     path: tuple[Name, ...]
+    span: Span
+
+
+class Chain(NamedTuple):
+    """`a < b < c`: the validator refuses it, with a better message than the parser could give."""
+
+    items: tuple[Expr, ...]
+    ops: tuple[CompareOp, ...]
     span: Span
 
 
@@ -252,7 +260,7 @@ class Coalesce(NamedTuple):
 
 Expr: TypeAlias = (
     StringLiteral | NumberLiteral | BoolLiteral | DurationLiteral | SetLiteral | Reference | Call
-    | Not | And | Or | If | Compare | Has | Range | Sum | Coalesce
+    | Not | And | Or | If | Compare | Chain | Has | Range | Sum | Coalesce
 )  # fmt: skip
 LiteralExpr: TypeAlias = StringLiteral | NumberLiteral | BoolLiteral | DurationLiteral | SetLiteral
 

@@ -233,19 +233,12 @@ class Builder:
         return ast.Not(children[1], _span(children))
 
     def comparison(self, children: Children) -> ast.Expr:
-        """Join operands from the left; a second link is enough to see that a chain was meant (L31)."""
-        left = children[0]
-        links = children[1:5]
-        while links:
-            if links[0].kind == "has":
-                left = ast.Has(left, links[0].value, _span([left, links[0]]))
-                del links[0]
-            elif len(links) > 1:
-                left = ast.Compare(links[0].value, left, links[1], _span([left, links[1]]))
-                del links[:2]
-            else:
-                break
-        return left  # type: ignore[no-any-return]  # an Expr, built above
+        first, second, *rest = children
+        if not rest:
+            return ast.Has(first, second.value, _span(children))
+        if len(children) == 3:  # noqa: PLR2004 (left, operator, right)
+            return ast.Compare(second.value, first, rest[0], _span(children))
+        return ast.Chain(_nodes(children), tuple(child.value for child in children if type(child) is Part), _span(children))
 
     def compare_op(self, children: Children) -> Part:
         return _part("op", " ".join(token.text for token in children), children)

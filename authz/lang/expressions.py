@@ -48,6 +48,12 @@ _FUNCTIONS: Final[dict[str, tuple[tuple[Type, ...], Type]]] = {
     "ends_with": ((STRING, STRING), BOOL),
     "contains": ((STRING, STRING), BOOL),
 }
+_USAGE: Final = {
+    "time": 'time("2026-01-31T08:00:00Z")', "ip": 'ip("10.0.0.1")', "cidr": 'cidr("10.0.0.0/8")',
+    "hour": 'hour(now, "Europe/Berlin")', "weekday": 'weekday(now, "Europe/Berlin")', "size": "size(roles)",
+    "lower": "lower(subject.id)", "starts_with": 'starts_with(subject.id, "svc-")',
+    "ends_with": 'ends_with(subject.id, "@example.com")', "contains": 'contains(subject.id, "@")',
+}  # fmt: skip
 _SIZED: Final = frozenset({"string", "set", "map", "dynamic"})
 
 
@@ -102,7 +108,7 @@ class Checker:
     def truth(self, written: ast.Expr, source: Source) -> Typed:
         result = self.any(written, source)
         if kind_of(result.type) not in {"bool", "dynamic"}:
-            self.error("not-a-condition", f"this is a {result.type}, not a condition", source, written.span,
+            self.error("not-a-condition", f"this is {_a(result.type)}, not a condition", source, written.span,
                        "compare it with something")  # fmt: skip
         return result._replace(terms=max(result.terms, 1))
 
@@ -122,6 +128,10 @@ class Checker:
                 return self.choice(written, source)
             case ast.Compare():
                 return self.compare(written, source)
+            case ast.Chain():
+                self.error("chained-comparison", "comparisons do not chain", source, written.span,
+                           "join two comparisons with `and`, or put one in brackets")  # fmt: skip
+                return Typed(checked.Unknown(ANY, place), ANY, 1)
             case ast.Has(operand, path):
                 return self.has(operand, path, source, place)
             case ast.Coalesce(items):
@@ -133,7 +143,8 @@ class Checker:
             case ast.Reference():
                 return self.reference(written, source)
             case ast.Range():
-                self.error("misplaced-range", "a range stands only on the right of `in`", source, written.span)
+                self.error("misplaced-range", "a range stands only on the right of `in`", source, written.span,
+                           "ask with `in`, as in `context.risk in 0..50`")  # fmt: skip
                 return Typed(checked.Unknown(ANY, place), ANY)
             case _:
                 return self.literal(written, source)
@@ -141,7 +152,8 @@ class Checker:
     def value(self, written: ast.Expr, source: Source) -> Typed:
         result = self.any(written, source)
         if result.type is CIDR:
-            self.error("misplaced-cidr", "`cidr` stands only on the right of `in`", source, written.span)
+            self.error("misplaced-cidr", "`cidr` stands only on the right of `in`", source, written.span,
+                       'ask with `in`, as in `context.ip in cidr("10.0.0.0/8")`')  # fmt: skip
             return result._replace(type=ANY, node=checked.Unknown(ANY, Place(source, written.span)))
         return result
 
@@ -152,7 +164,7 @@ class Checker:
         depth = max((part.depth for part in parts), default=0) + deeper
         if depth > self.limits.nesting:
             self.error("nesting-too-deep", f"this nests deeper than {self.limits.nesting} levels once `let`s are put in",
-                       node.place.source, node.place.span)  # fmt: skip
+                       node.place.source, node.place.span, "join conditions with `and` and `or`, which do not nest")  # fmt: skip
             return Typed(checked.Unknown(ANY, node.place), ANY, 1)
         return Typed(node, type_, terms, depth)
 
@@ -188,7 +200,8 @@ class Checker:
                 continue
             part = cast("checked.Const", self.literal(item, source).node)
             if parts and part.type != parts[0].type:
-                self.mismatch(f"this set holds a {parts[0].type} and a {part.type}", part.place)
+                self.mismatch(f"this set holds {_a(parts[0].type)} and {_a(part.type)}", part.place,
+                              "a set holds literals of one type")  # fmt: skip
                 continue
             parts.append(part)
         type_ = set_of(parts[0].type if parts else DYNAMIC)
@@ -218,8 +231,8 @@ class Checker:
         place = Place(source, written.span)
         if let is None:
             visible = [key for key, section in self.symbols.lets if section in {None, self.scope.section}]
-            self.report.unless_gaps("unknown-name", f"there is no `{name}`", Place(source, written.root.span),
-                                    near(name, [*ROOTS, *visible]) or "declare it with `let`, or quote it if it is text")  # fmt: skip
+            self.report.unless_gaps("unknown-name", f"there is no name `{name}`", Place(source, written.root.span),
+                                    near(name, [*ROOTS, *visible, "true", "false"]) or "declare it with `let`, or quote it if it is text")  # fmt: skip
             return Typed(checked.Unknown(ANY, place), ANY)
         if id(let) in self.open_lets:  # a cycle, which collect() has reported
             return Typed(checked.Unknown(ANY, place), ANY)
@@ -253,7 +266,7 @@ class Checker:
             declared = self.declared(root) is not None
             if declared:
                 self.error("not-a-map", f"the attributes of `{root}` are declared: a key must be a literal", source,
-                           first.span)  # fmt: skip
+                           first.span, "name the attribute, or declare a `map` and look the key up in it")  # fmt: skip
                 return Typed(checked.Unknown(ANY, place), ANY)
             return self.steps(read, DYNAMIC, steps, source, place)
         if root == "subject" and name == "groups":
@@ -302,7 +315,7 @@ class Checker:
                        near(name, known) or "declare it, or remove it here")  # fmt: skip
             return None
         if any(type_ != having[0][1] for _, type_ in having):
-            shown = ", ".join(f"{type_} in `{t}`" for t, type_ in having[:3])
+            shown = " and ".join(f"{_a(type_)} in `{t}`" for t, type_ in having[:3])
             self.error("conflicting-types", f"`{name}` is {shown}", source, step.span,
                        "say with `on` which resources are meant, or give the attribute one type")  # fmt: skip
             return None
@@ -333,11 +346,11 @@ class Checker:
                 case "any":
                     return Typed(checked.Unknown(ANY, place), ANY)
                 case _:
-                    return self.no_attributes(f"a {type_}", step, source)
+                    return self.no_attributes(_a(type_), step, source)
             if isinstance(step, ast.Index) and name is None:
                 key = self.value(step.key, source)
                 if kind_of(key.type) not in {"string", "dynamic"}:
-                    self.mismatch(f"a key is a string, and this is a {key.type}", Place(source, step.span))
+                    self.mismatch(f"a key is a string, and this is {_a(key.type)}", Place(source, step.key.span))
                 parts.append(key)
                 node = node._replace(keys=(*node.keys, key.node))
             else:
@@ -370,10 +383,6 @@ class Checker:
     def compare(self, written: ast.Compare, source: Source) -> Typed:
         op, left, right = written.op, written.left, written.right
         place = Place(source, written.span)
-        if isinstance(left, (ast.Compare, ast.Has)):
-            self.error("chained-comparison", "comparisons do not chain", source, written.span,
-                       "join two comparisons with `and`, or put one in brackets")  # fmt: skip
-            return Typed(checked.Unknown(ANY, place), ANY, 1)
         if op in {"!=", "not in", "not like"}:
             positive = {"!=": "==", "not in": "in", "not like": "like"}[op]
             result = self.compare(written._replace(op=cast("ast.CompareOp", positive)), source)
@@ -396,7 +405,7 @@ class Checker:
             return self.set_test(op, left, right, place)
         kind = self.common(left, right, place)
         if kind is None or kind not in ORDERED | {"dynamic"}:
-            return self.mismatch(f"a {left.type if kind else right.type} has no order", place,
+            return self.mismatch(f"{_a(left.type if kind else right.type)} has no order", place,
                                  "numbers, times and durations can be ordered") if kind else Typed(checked.Unknown(ANY, place), ANY)  # fmt: skip
         return self.of(checked.Order(op, left.node, right.node, kind, place), BOOL, [left, right])  # type: ignore[arg-type]  # the operators left over
 
@@ -404,7 +413,7 @@ class Checker:
         """Return the kind two operands share, `dynamic` where neither is known, or report (L32)."""
         kinds = {kind_of(left.type), kind_of(right.type)} - {"dynamic"}
         if len(kinds) > 1:
-            self.mismatch(f"a {left.type} is compared with a {right.type}", place, "there is no conversion between types")
+            self.mismatch(f"{_a(left.type)} is compared with {_a(right.type)}", place, "there is no conversion between types")
             return None
         return kinds.pop() if kinds else "dynamic"
 
@@ -413,7 +422,7 @@ class Checker:
         if kind is None:
             return Typed(checked.Unknown(ANY, place), ANY)
         if kind not in SCALARS | {"set", "dynamic"}:
-            return self.mismatch(f"a {left.type} cannot be compared", place, "compare its attributes")
+            return self.mismatch(f"{_a(left.type)} cannot be compared", place, "compare its attributes")
         if kind == "set" and not self.same_items(left.type, right.type, place):
             return Typed(checked.Unknown(ANY, place), ANY)
         self.options(left, right)
@@ -427,21 +436,21 @@ class Checker:
             return
         values = other.node.value if isinstance(other.node.value, frozenset) else {other.node.value}
         for value in sorted(v for v in values if isinstance(v, str) and v not in options):
-            self.report.error("not-in-union", f'"{value}" is not one of {union.type.item or union.type}', other.node.place,
-                              near(value, options))  # fmt: skip
+            self.report.error("not-in-union", f"`{value[:60]}` is not one of {_listed(options)}", other.node.place,
+                              near(value, options) or "use one of these, or add it where the attribute is declared")  # fmt: skip
 
     def same_items(self, left: Type, right: Type, place: Place) -> bool:
         items = [kind_of(t.item) for t in (left, right) if t.item is not None]
         known = {item for item in items if item != "dynamic"}
         if len(known) > 1 or not known <= SCALARS:
-            self.mismatch(f"a {left} is compared with a {right}", place)
+            self.mismatch(f"{_a(left)} is compared with {_a(right)}", place, "there is no conversion between types")
             return False
         return True
 
     def set_test(self, op: str, left: Typed, right: Typed, place: Place) -> Typed:
         for side in (left, right):
             if kind_of(side.type) not in {"set", "dynamic"}:
-                return self.mismatch(f"`{op}` compares sets, and this is a {side.type}", place)
+                return self.mismatch(f"`{op}` compares sets, and this is {_a(side.type)}", side.node.place)
         if not self.same_items(left.type, right.type, place):
             return Typed(checked.Unknown(ANY, place), ANY)
         self.options(left, right)
@@ -460,7 +469,7 @@ class Checker:
         match kind_of(container.type):
             case "cidr":
                 if kind not in {"ip", "dynamic"}:
-                    return self.mismatch(f"a {item.type} is not an address", place, "read a string with `ip(…)`")
+                    return self.mismatch(f"{_a(item.type)} is not an address", item.node.place, "read a string with `ip(…)`")
                 if not isinstance(container.node, checked.Const):
                     return Typed(container.node, ANY)
                 return self.of(checked.InNetwork(item.node, container.node, place), BOOL, [item])
@@ -468,25 +477,29 @@ class Checker:
                 member = kind_of(container.type.item) if container.type.item is not None else "dynamic"
                 kinds = {kind, member} - {"dynamic"}
                 if len(kinds) > 1 or not kinds <= SCALARS:
-                    return self.mismatch(f"a {item.type} cannot be a member of a {container.type}", place)
+                    return self.mismatch(f"{_a(item.type)} cannot be a member of {_a(container.type)}", place,
+                                         "there is no conversion between types")  # fmt: skip
                 self.options(item, container)
                 if container.type.item is not None:
                     self.options(container, item)
                 node = checked.InSet(item.node, container.node, kinds.pop() if kinds else "dynamic", place)
                 return self.of(node, BOOL, [item, container])
             case "string":
-                return self.mismatch("`in` needs a set on its right", place, "to look inside a string use `contains(…)`")
+                return self.mismatch("`in` needs a set on its right, and this is a string", container.node.place,
+                                     "to look inside a string use `contains(…)`")  # fmt: skip
             case _:
-                return self.mismatch(f"`in` needs a set on its right, and this is a {container.type}", place)
+                return self.mismatch(f"`in` needs a set on its right, and this is {_a(container.type)}",
+                                     container.node.place)  # fmt: skip
 
     def in_range(self, item: Typed, written: ast.Range, source: Source, place: Place) -> Typed:
         low, high = self.value(written.low, source), self.value(written.high, source)
         kinds = {kind_of(part.type) for part in (item, low, high)} - {"dynamic"}
         if len(kinds) > 1:
-            return self.mismatch(f"a {item.type} is compared with {low.type}..{high.type}", place)
+            return self.mismatch(f"{_a(item.type)} is compared with a range from {_a(low.type)} to {_a(high.type)}", place,
+                                 "all three must be of one type")  # fmt: skip
         kind = kinds.pop() if kinds else "dynamic"
         if kind not in ORDERED | {"dynamic"}:
-            return self.mismatch(f"a {kind} has no order", place, "numbers, times and durations have ranges")
+            return self.mismatch(f"{_a(item.type)} has no order", place, "numbers, times and durations have ranges")
         return self.of(checked.InRange(item.node, low.node, high.node, kind, place), BOOL, [item, low, high])
 
     def entity(self, root: str, right: ast.Expr, source: Source, place: Place) -> Typed:
@@ -499,8 +512,8 @@ class Checker:
             for value in sorted(values):
                 type_, colon, name = value.partition(":")
                 if not (type_ and colon and name) or (root == "subject" and type_ != "group"):
-                    wanted = '"group:name"' if root == "subject" else '"type:id"'
-                    self.error("invalid-entity", f'"{value}" does not name an entity that can hold the {root}',
+                    wanted = '`"group:name"`' if root == "subject" else '`"type:id"`'
+                    self.error("invalid-entity", f"`{value[:60]}` does not name an entity that can hold the {root}",
                                entities.node.place.source, entities.node.place.span, f"write it as {wanted}")  # fmt: skip
         node = checked.InEntity("resource" if root == "resource" else "subject", entities.node, place)
         return self.of(node, BOOL, [entities])
@@ -510,14 +523,14 @@ class Checker:
     def text_operand(self, written: ast.Expr, op: str, source: Source) -> Typed:
         operand = self.value(written, source)
         if kind_of(operand.type) not in {"string", "dynamic"}:
-            self.mismatch(f"`{op}` tests a string, and this is a {operand.type}", Place(source, written.span))
+            self.mismatch(f"`{op}` tests a string, and this is {_a(operand.type)}", Place(source, written.span))
         return operand
 
     def text_pattern(self, written: ast.Expr, op: str, source: Source) -> str | None:
         if isinstance(written, ast.StringLiteral):
             return written.value
-        self.error("pattern-not-literal", f"the right side of `{op}` is a string in quotes", source, written.span,
-                   "insert values into it with `{…}`" if op != "matches" else "")  # fmt: skip
+        self.error("pattern-not-literal", f"the right side of `{op}` is not written out as a string", source, written.span,
+                   "write it in quotes; `{…}` inserts a value" if op != "matches" else "write the expression in quotes")  # fmt: skip
         return None
 
     def pattern(self, op: str, left: ast.Expr, right: ast.Expr, source: Source, place: Place) -> Typed:
@@ -531,7 +544,7 @@ class Checker:
             return self.of(checked.Like(operand.node, _pieces(parts), place), BOOL, [operand, *inserted])
         sample = "".join(part if isinstance(part, str) else "x" for part in parts)
         if split_path(sample) is None:
-            self.report.error("invalid-path", "this is not a normal path", right_place,
+            self.report.error("invalid-path", f"`{text[:60]}` is not a normal path", right_place,
                               "leave out empty, `.` and `..` segments, a slash at the end, backslashes and `%2f`")  # fmt: skip
         return self.of(checked.Under(operand.node, parts, place), BOOL, [operand, *inserted])
 
@@ -571,7 +584,7 @@ class Checker:
                               "write `{{` for the brace itself")  # fmt: skip
             return Typed(checked.Unknown(ANY, place), ANY)
         if kind_of(value.type) not in {"string", "dynamic"}:
-            self.mismatch(f"`{{{text[:60]}}}` inserts a {value.type}, and a pattern takes strings", place)
+            self.mismatch(f"`{{{text[:60]}}}` inserts {_a(value.type)}, and a pattern takes strings", place)
         return value._replace(terms=value.terms + 1)
 
     def matches(self, left: ast.Expr, right: ast.Expr, source: Source, place: Place) -> Typed:
@@ -589,12 +602,14 @@ class Checker:
 
     def has(self, operand: ast.Expr, path: tuple[ast.Name, ...], source: Source, place: Place) -> Typed:
         if not isinstance(operand, ast.Reference):
-            self.error("not-an-attribute", "`has` asks for an attribute of a name", source, operand.span)
+            self.error("not-an-attribute", "`has` asks for an attribute", source, operand.span,
+                       "write it as in `context has mfa`")  # fmt: skip
             return Typed(checked.Unknown(ANY, place), ANY, 1)
         steps = (*operand.steps, *(ast.Attribute(name.text, name.span) for name in path))
         result = self.reference(ast.Reference(operand.root, steps, place.span), source)
         if not isinstance(result.node, (checked.Read, checked.Builtin, checked.Unknown)):
-            self.error("not-an-attribute", "`has` asks for an attribute", source, operand.span)
+            self.error("not-an-attribute", "`has` asks for an attribute", source, operand.span,
+                       "write it as in `context has mfa`")  # fmt: skip
             return Typed(checked.Unknown(ANY, place), ANY, 1)
         return self.of(checked.Has(result.node, place), BOOL, [result])._replace(terms=result.terms + 1)
 
@@ -602,11 +617,12 @@ class Checker:
         parts = [self.value(item, source) for item in items]
         for part, item in zip(parts[:-1], items, strict=False):
             if part.type != ANY and not isinstance(part.node, (checked.Read, checked.Builtin, checked.Unknown)):
-                self.error("not-an-attribute", "the left of `??` is an attribute that may be missing", source, item.span)
+                self.error("not-an-attribute", "the left of `??` is not an attribute", source, item.span,
+                           "write `??` right after the attribute that may be missing")  # fmt: skip
         kinds = {kind_of(part.type) for part in parts} - {"dynamic"}
         if len(kinds) > 1:
-            shown = " and a ".join(str(part.type) for part in parts)
-            return self.mismatch(f"`??` joins values of one type, and these are a {shown}", place)
+            shown = " and ".join(_a(part.type) for part in parts)
+            return self.mismatch(f"`??` joins values of one type, and these are {shown}", place)
         for part in parts[:-1]:
             self.options(part, parts[-1])
         type_ = next((part.type for part in reversed(parts) if kind_of(part.type) != "dynamic"), DYNAMIC)
@@ -619,7 +635,7 @@ class Checker:
         place = Place(source, written.span)
         kinds = {kind_of(yes.type), kind_of(no.type)} - {"dynamic"}
         if len(kinds) > 1:
-            return self.mismatch(f"`if` gives a {yes.type} or a {no.type}", place, "both sides must be of one type")
+            return self.mismatch(f"`if` gives {_a(yes.type)} or {_a(no.type)}", place, "both sides must be of one type")
         type_ = yes.type if kind_of(yes.type) != "dynamic" else no.type
         node = checked.If(condition.node, yes.node, no.node, type_, place)
         return self.of(node, type_, [condition, yes, no], deeper=1)
@@ -636,7 +652,8 @@ class Checker:
             operands.append((1 if term.sign == "+" else -1, part.node))
             result = _sum_kind(kind, term.sign, kind_of(part.type))
             if result is None:
-                return self.mismatch(f"a {kind} {term.sign} a {part.type} has no meaning", Place(source, term.span))
+                return self.mismatch(f"`{term.sign}` has no meaning between {_a(Type(kind))} and {_a(part.type)}", Place(source, term.span),
+                                     "numbers go with numbers, durations with times and durations")  # fmt: skip
             kind = result
         type_ = {"number": NUMBER, "time": TIME, "duration": DURATION}.get(kind, ANY)
         result = self.of(checked.Sum(tuple(operands), type_, place), type_, parts)
@@ -647,12 +664,13 @@ class Checker:
         place = Place(source, written.span)
         if name not in _FUNCTIONS:
             self.error("unknown-function", f"there is no function `{name}`", source, written.function.span,
-                       near(name, _FUNCTIONS))  # fmt: skip
+                       near(name, _FUNCTIONS) or f"the functions are {_listed(_FUNCTIONS)}")  # fmt: skip
             return Typed(checked.Unknown(ANY, place), ANY)
         wanted, type_ = _FUNCTIONS[name]
         if len(written.arguments) != len(wanted):
-            self.error("wrong-arguments", f"`{name}` takes {len(wanted)} argument{'s' * (len(wanted) > 1)}, and this is "
-                       f"{len(written.arguments)}", source, written.span)  # fmt: skip
+            self.error("wrong-arguments", f"`{name}` takes {len(wanted)} argument{'s' * (len(wanted) > 1)}, and here "
+                       f"{'is' if len(written.arguments) == 1 else 'are'} {len(written.arguments)}", source, written.span,
+                       f"write it as in `{_USAGE[name]}`")  # fmt: skip
             return Typed(checked.Unknown(ANY, place), ANY)
         parts = [self.value(argument, source) for argument in written.arguments]
         for part, type_wanted in zip(parts, wanted, strict=True):
@@ -669,16 +687,17 @@ class Checker:
         kind = kind_of(part.type)
         fits = kind in _SIZED if wanted is ANY else kind in {wanted.kind, "dynamic"}
         if not fits:
-            expected = "a string, set or map" if wanted is ANY else f"a {wanted}"
-            self.mismatch(f"`{name}` takes {expected}, and this is a {part.type}", part.node.place)
+            expected = "a string, set or map" if wanted is ANY else _a(wanted)
+            self.mismatch(f"`{name}` takes {expected}, and this is {_a(part.type)}", part.node.place)
 
     def constant(self, name: str, parts: list[Typed], type_: Type, place: Place) -> Typed | None:
         """Read literal times, addresses, networks and zones now, so that a typing error shows at once."""
         last = parts[-1].node
         if not isinstance(last, checked.Const):
             if name in {"cidr", "hour", "weekday"}:
-                what = "an address and length" if name == "cidr" else "a zone"
-                self.error("not-a-literal", f"`{name}` takes {what} as a literal", last.place.source, last.place.span)
+                what = "a network" if name == "cidr" else "a zone"
+                self.error("not-a-literal", f"`{name}` takes {what} as a literal", last.place.source, last.place.span,
+                           f"write it as in `{_USAGE[name]}`")  # fmt: skip
                 return Typed(checked.Unknown(ANY, place), ANY)
             return None
         if not isinstance(last.value, str):
@@ -686,16 +705,31 @@ class Checker:
         if name in {"hour", "weekday"}:
             if not _zone_exists(last.value):
                 self.error("unknown-zone", f"there is no time zone `{last.value}`", last.place.source, last.place.span,
-                           'zones are named as in "Europe/Berlin"')  # fmt: skip
+                           'zones are named as in `"Europe/Berlin"`')  # fmt: skip
             return None
         readers = {"time": read_time, "ip": read_address, "cidr": read_network}
         value = readers[name](last.value)
         if value is None:
-            forms = {"time": "2026-01-31T08:00:00Z", "ip": "10.0.0.1", "cidr": "10.0.0.0/8"}
-            self.error(f"invalid-{name}", f"`{last.value[:60]}` cannot be read", last.place.source, last.place.span,
-                       f"write it as {forms[name]}")  # fmt: skip
+            forms = {"time": "a time with an offset", "ip": "an address", "cidr": "a network"}
+            self.error(f"invalid-{name}", f"`{last.value[:60]}` is not {forms[name]}", last.place.source, last.place.span,
+                       f"write it as in `{_USAGE[name]}`")  # fmt: skip
             return Typed(checked.Unknown(ANY, place), ANY)
         return Typed(checked.Const(value, type_, place), type_)
+
+
+def _a(type_: Type) -> str:
+    """Return a type as a noun with its article."""
+    if type_.kind == "union":
+        return f"one of {_listed(type_.options)}"
+    if type_.kind == "set" and type_.item is not None and type_.item.kind == "dynamic":
+        return "an empty set"
+    return f"{'an' if type_.kind == 'ip' else 'a'} {type_}"
+
+
+def _listed(words: Iterable[str]) -> str:
+    """Return words in backticks, and no more of them than fit a line."""
+    shown = [f"`{word[:60]}`" for word in words]
+    return ", ".join([*shown[:10], "…"] if len(shown) > 11 else shown)
 
 
 def regex_problem(pattern: str) -> str:

@@ -339,7 +339,7 @@ def _json(node: ast.JsonValue) -> str:
 # --- Expressions ----------------------------------------------------------------------------
 
 _LEVELS: Final = {
-    ast.If: 0, ast.Or: 1, ast.And: 2, ast.Not: 3, ast.Compare: 4, ast.Has: 4, ast.Range: 5, ast.Sum: 6, ast.Coalesce: 7,
+    ast.If: 0, ast.Or: 1, ast.And: 2, ast.Not: 3, ast.Compare: 4, ast.Chain: 4, ast.Has: 4, ast.Range: 5, ast.Sum: 6, ast.Coalesce: 7,
 }  # fmt: skip
 _OPERAND: Final = 8
 
@@ -386,6 +386,9 @@ def expression(node: ast.Expr) -> str:
             return f"if {expression(condition)} then {expression(yes)} else {expression(no)}"
         case ast.Compare(op, left, right):
             return f"{_child(left, level + 1)} {op} {_child(right, level + 1)}"
+        case ast.Chain(items, ops):
+            rest = (f" {op} {_child(item, level + 1)}" for op, item in zip(ops, items[1:], strict=True))
+            return _child(items[0], level + 1) + "".join(rest)
         case ast.Has(operand, path):
             return f"{_child(operand, level + 1)} has {'.'.join(name.text for name in path)}"
         case ast.Range(low, high):

@@ -130,19 +130,19 @@ class _Reader:
                 return Token("STRING", text, "", span)
             case "BAD_NUMBER":
                 self.report("invalid-number", f"`{text[:40]}` is not a number", *span,
-                            "a duration is a whole number and one of the units ms, s, m, h, d")  # fmt: skip
+                            "a duration is a whole number and one of the units `ms`, `s`, `m`, `h`, `d`")  # fmt: skip
                 return Token("NUMBER", text, 0, span)
             case _:
                 if not _FORBIDDEN.match(text):  # said already
                     self.report("unexpected-character", f"unexpected character `{text[0]}`", span.start,
-                                span.start + 1)  # fmt: skip
+                                span.start + 1, _instead(text))  # fmt: skip
                 return None
 
     def string(self, text: str, span: ast.Span) -> str:
         body = text[1:-1]
         if len(body) > self.limits.string_characters:
             self.report("string-too-long", f"this string is longer than {self.limits.string_characters} characters",
-                        *span)  # fmt: skip
+                        *span, "shorten it, or name a document that holds the text")  # fmt: skip
         if "\\" not in body:
             return body
 
@@ -162,7 +162,7 @@ class _Reader:
     def number(self, text: str, span: ast.Span) -> int | float:
         whole, _, fraction = text.partition(".")
         if len(whole) > 1 and whole[0] == "0":
-            self.report("invalid-number", f"`{text[:40]}` has a leading zero", *span)
+            self.report("invalid-number", f"`{text[:40]}` has a leading zero", *span, "leave the zero out")
             return 0
         if len(fraction) > 4 or len(whole) > 16:  # 2^53 has 16 digits
             return self.inexact(text, span)
@@ -177,7 +177,7 @@ class _Reader:
     def duration(self, text: str, span: ast.Span) -> int:
         digits = text.rstrip("mshd")
         if len(digits) > 1 and digits[0] == "0":
-            self.report("invalid-duration", f"`{text[:40]}` has a leading zero", *span)
+            self.report("invalid-duration", f"`{text[:40]}` has a leading zero", *span, "leave the zero out")
             return 0
         nanoseconds = int(digits) * ast.DURATION_UNITS[text[len(digits) :]] if len(digits) <= 20 else MAX_DURATION + 1
         if nanoseconds > MAX_DURATION:
@@ -220,6 +220,19 @@ class _Reader:
         return None
 
 
+def _instead(text: str) -> str:
+    """Return what to write instead of a character that means nothing."""
+    if text[0].isalnum():
+        return "names are made of the letters A to Z, digits and `_`; other text stands in double quotes"
+    return _INSTEAD.get(text[0], "")
+
+
+_INSTEAD: Final = {
+    ";": "statements need no mark at their end", "&": "write `and`", "!": "write `not`, or `!=` to compare",
+    "'": 'strings stand in double quotes, `"`', "`": 'strings stand in double quotes, `"`',
+    "\u201c": 'strings stand in plain double quotes, `"`', "\u201d": 'strings stand in plain double quotes, `"`',
+    "/": "comments start with `#`", "*": "patterns stand in double quotes", "$": "write the name without it", "~": "write `matches` or `like`",
+}  # fmt: skip
 _NEW_EXPRESSION: Final = frozenset({
     "COMMA", "EQUAL", "COLON", "WHEN", "UNLESS", "ALLOW", "DENY", "REQUIRE", "LIMIT", "OBLIGE", "LET", "TOOL", "ROLE",
 })  # fmt: skip

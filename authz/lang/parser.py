@@ -264,6 +264,10 @@ class _Parse:
             help_ = "no block is open here"
         elif token.type in self.statements and not self.braces:
             help_ = "statements stand inside a `tool` block"
+        elif token.type in {"ROLE", "SCOPE"} and "TEST" in self.declarations:
+            help_ = f"did you mean `{token.text}s`?"
+        elif token.text in _INSTEAD and not {token.type} & expected:
+            help_ = _INSTEAD[token.text]
         self.diagnostics.append(Diagnostic("syntax", message, self.source, token.span, help_, related))
 
 
@@ -275,7 +279,7 @@ def _unexpected(token: Token, expected: set[str]) -> tuple[str, str]:
     choices = []
     for shown, names in _KINDS.items():
         if names <= expected:
-            choices.append(shown)
+            choices.append(shown.strip())
             expected = expected - names
     choices += sorted(f"`{_texts().get(name, name.lower())}`" for name in expected - _OPERATORS - {"$END"})
     if not choices:
@@ -285,6 +289,7 @@ def _unexpected(token: Token, expected: set[str]) -> tuple[str, str]:
     return found, "expected " + " or ".join([", ".join(choices[:-1]), choices[-1]] if len(choices) > 1 else choices)
 
 
+_INSTEAD: Final = {"=": "to compare, write `==`", "|": "to join conditions, write `or`"}
 _OPERATORS: Final = frozenset({
     "AND", "OR", "PLUS", "MINUS", "IN", "LIKE", "UNDER", "MATCHES", "HAS", "SUBSET", "INTERSECTS", "NOT", "LESSTHAN",
     "MORETHAN", "DOT", "LSQB", "__ANON_0", "__ANON_1", "__ANON_2", "__ANON_3", "__ANON_4", "__ANON_5",

@@ -209,8 +209,8 @@ def _read_type(written: ast.TypeExpr, source: Source, types: Iterable[str], repo
             if name in NAMED:
                 return NAMED[name]
             report.error("unknown-type", f"there is no type `{name}`", Place(source, span),
-                         near(name, [*NAMED, "set", "map", "ref"]) or "the types are string, number, bool, time, "
-                         "duration, ip, set<…>, map<…>, ref<…>, { … } and unions of strings")  # fmt: skip
+                         near(name, [*NAMED, "set", "map", "ref"]) or "the types are `string`, `number`, `bool`, `time`, "
+                         "`duration`, `ip`, `set<…>`, `map<…>`, `ref<…>`, `{ … }` and unions of strings")  # fmt: skip
             return ANY
         case ast.UnionType(options):
             return Type("union", options=tuple(sorted({option.value for option in options})))
@@ -224,7 +224,7 @@ def _read_type(written: ast.TypeExpr, source: Source, types: Iterable[str], repo
             name = target.value if isinstance(target, ast.Text) else target.text
             if name != "subject" and name not in types:
                 report.unless_gaps("unknown-type", f"there is no resource type `{name}` to refer to", Place(source, span),
-                                   near(name, ["subject", *types]))  # fmt: skip
+                                   near(name, ["subject", *types]) or "declare it with `resource`")  # fmt: skip
             return Type("ref", target=name)
 
 

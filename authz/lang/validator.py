@@ -82,9 +82,10 @@ def check_identifiers(files: Sequence[tuple[Source, ast.PolicyFile]], report: Re
                 continue
             place = Place(source, text.span)
             if not text.value:
-                report.error("empty-name", "this name is empty", place)
+                report.error("empty-name", "this name is empty", place, "write a name, or leave this out")
             elif any(unicodedata.category(c) == "Cc" for c in text.value):
-                report.error("invalid-identifier", "this name holds a control character, so no request can match it", place)
+                report.error("invalid-identifier", "this name holds a control character, so no request can match it", place,
+                             "leave the character out")  # fmt: skip
             elif not unicodedata.is_normalized("NFC", text.value):
                 report.error("invalid-identifier", "this name is not in Unicode normal form NFC, so no request can match it",
                              place, "save it with composed characters")  # fmt: skip
@@ -129,9 +130,14 @@ def check_scopes(symbols: Symbols, report: Reporter) -> Mapping[str, frozenset[s
     edges = {name: tuple(t.value for t in declaration.implies) for name, (declaration, _) in symbols.scopes.items()}
 
     def on_cycle(cycle: list[str]) -> None:
-        report.error("cycle", f"scope `{cycle[0]}` implies itself{_through(cycle)}", symbols.scopes[cycle[0]][1])
+        declaration, place = symbols.scopes[cycle[0]]
+        report.error("cycle", f"scope `{cycle[0]}` implies itself{_through(cycle)}",
+                     place._replace(span=declaration.name.span), _BREAK)  # fmt: skip
 
     return closures(edges, on_cycle)
+
+
+_BREAK: Final = "leave out what leads back to the start"
 
 
 def _through(cycle: list[str]) -> str:
@@ -163,7 +169,9 @@ def check_roles(symbols: Symbols, report: Reporter) -> tuple[Mapping[str, frozen
     edges = {name: tuple(t.value for t in role.declaration.extends) for name, role in plain.items()}
 
     def on_cycle(cycle: list[str]) -> None:
-        report.error("cycle", f"role `{cycle[0]}` extends itself{_through(cycle)}", plain[cycle[0]].place)
+        role = plain[cycle[0]]
+        report.error("cycle", f"role `{cycle[0]}` extends itself{_through(cycle)}",
+                     role.place._replace(span=role.declaration.name.span), _BREAK)  # fmt: skip
 
     roles = closures(edges, on_cycle)
     holds = {
@@ -211,7 +219,9 @@ def check_groups(symbols: Symbols, report: Reporter) -> None:
     }
 
     def on_cycle(cycle: list[str]) -> None:
-        report.error("cycle", f"tool group `{cycle[0]}` contains itself{_through(cycle)}", symbols.groups[cycle[0]][1])
+        declaration, place = symbols.groups[cycle[0]]
+        report.error("cycle", f"tool group `{cycle[0]}` contains itself{_through(cycle)}",
+                     place._replace(span=declaration.name.span), _BREAK)  # fmt: skip
         for name in cycle:
             symbols.groups[name] = (symbols.groups[name][0]._replace(patterns=()), symbols.groups[name][1])
 
@@ -258,7 +268,7 @@ def check_let_cycles(symbols: Symbols, report: Reporter) -> None:
     def on_cycle(cycle: list[str]) -> None:
         let = symbols.lets[by_text[cycle[0]]]
         report.error("cycle", f"`{let.declaration.name.text}` is defined by itself{_through([by_text[c][0] for c in cycle])}",
-                     Place(let.source, let.declaration.name.span))  # fmt: skip
+                     Place(let.source, let.declaration.name.span), _BREAK)  # fmt: skip
 
     closures(edges, on_cycle)
 
@@ -295,7 +305,8 @@ def check_rule_count(symbols: Symbols, limits: Limits, report: Reporter) -> None
     for block, source, _ in symbols.blocks:
         count += len(block.statements)
         if count > limits.rules:
-            report.error("too-many-rules", f"this policy has more than {limits.rules} rules", Place(source, block.span))
+            report.error("too-many-rules", f"this policy has more than {limits.rules} rules", Place(source, block.span),
+                         "let a rule compare attributes instead of naming each user or resource")  # fmt: skip
             return
 
 
@@ -407,7 +418,8 @@ def _obligation(clause: ast.ObligationClause, source: Source, report: Reporter) 
     parameters: dict[str, Value] = {}
     for parameter in clause.parameters:
         if parameter.name.text in parameters:
-            report.error("duplicate-declaration", f"`{parameter.name.text}` is given twice", Place(source, parameter.name.span))
+            report.error("duplicate-declaration", f"`{parameter.name.text}` is given twice", Place(source, parameter.name.span),
+                         "leave one of them out")  # fmt: skip
         parameters[parameter.name.text] = _literal(parameter.value, source, report)
     return Obligation(clause.name.value, parameters)
 
@@ -423,7 +435,8 @@ def _literal(value: ast.Expr, source: Source, report: Reporter) -> Value:
         case ast.SetLiteral(items):
             return [_literal(item, source, report) for item in items]
         case _:
-            report.error("not-a-literal", "an obligation takes literals only", Place(source, value.span))
+            report.error("not-a-literal", "an obligation takes literals only", Place(source, value.span),
+                         "write a string, number, bool, duration or set of these")  # fmt: skip
             return None
 
 
@@ -437,13 +450,15 @@ def _unique(obligations: Iterable[Obligation]) -> tuple[Obligation, ...]:
 
 def _check_limit(limit: ast.Limit, source: Source, report: Reporter) -> None:
     if not isinstance(limit.count.value, int) or limit.count.value < 1:
-        report.error("invalid-limit", "a limit counts whole calls, one or more", Place(source, limit.count.span))
+        report.error("invalid-limit", f"`{source.slice(limit.count.span)}` is no number of calls", Place(source, limit.count.span),
+                     "a limit counts whole calls, one or more")  # fmt: skip
     if limit.per.nanoseconds <= 0:
-        report.error("invalid-limit", "the time of a limit is more than nothing", Place(source, limit.per.span))
+        report.error("invalid-limit", f"`{source.slice(limit.per.span)}` is no time to count in", Place(source, limit.per.span),
+                     "the time of a limit is longer than nothing")  # fmt: skip
     for key in limit.keys:
         if key.text not in _LIMIT_KEYS:
-            report.error("invalid-limit", f"`{key.text}` cannot be counted by", Place(source, key.span),
-                         near(key.text, _LIMIT_KEYS) or "the keys are subject, client, tenant, tool, ip")  # fmt: skip
+            report.error("invalid-limit", f"a limit cannot count by `{key.text}`", Place(source, key.span),
+                         near(key.text, _LIMIT_KEYS) or "the keys are `subject`, `client`, `tenant`, `tool` and `ip`")  # fmt: skip
 
 
 def check_derived_roles(

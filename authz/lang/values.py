@@ -120,7 +120,7 @@ def read_number(value: object) -> int | float | None:
 
 def is_exact(scaled: int, value: float) -> bool:
     """Say whether a float and a count of ten-thousandths name one another and nothing else."""
-    return scaled / DECIMAL_SCALE == value and round(value * DECIMAL_SCALE) == scaled
+    return scaled / DECIMAL_SCALE == value and (scaled - 1) / DECIMAL_SCALE != value != (scaled + 1) / DECIMAL_SCALE
 
 
 def from_scaled(scaled: int) -> int | float | None:

@@ -36,6 +36,8 @@ Kind: TypeAlias = Literal["policies", "tests", "all"]
 
 MAX_ENTRIES: Final = 200_000
 """Files and folders looked at below one directory; a link that leads to `/` ends here at last."""
+MAX_RUNS: Final = 20
+"""Places with invalid bytes that are reported one by one; a file with more of them is another kind of file."""
 
 _OPEN: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -185,6 +187,10 @@ def decode(file: ReadFile) -> tuple[Source, tuple[Diagnostic, ...]]:
         help_ = "save the file as UTF-8 without a byte order mark"
         message = "the file starts with a byte order mark"
         findings.append(Diagnostic("byte-order-mark", message, source, Span(0, 0), help_))
+    if len(runs) > MAX_RUNS:
+        message = f"the file is not UTF-8 text: {len(runs)} places in it hold other bytes"
+        findings.append(Diagnostic("invalid-utf8", message, source, Span(*runs[0].span()), "save the file as UTF-8"))
+        return source, tuple(findings)
     for run in runs:
         some = " ".join(f"{byte:02x}" for byte in run[0][:4].encode("utf-8", "surrogateescape"))
         message = f"bytes that are not valid UTF-8: `{some}{' …' if len(run[0]) > 4 else ''}`"

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from authz.lang import checked
-from authz.lang.types import kind_of
+from authz.lang.types import STRING, kind_of, set_of
 from authz.model import ConditionTrace, Explanation, Outcome, Reason, RuleTrace, Seen
 from authz.pdp.codegen import condition_tests, value_of
 from authz.pdp.runtime import absent
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from authz.pdp.view import View
 
 _SHOWN_CHARACTERS = 200
+STRINGS = set_of(STRING)
 
 
 class ConditionOutline(NamedTuple):
@@ -47,7 +48,7 @@ class RuleOutline(NamedTuple):
 def outline(policy: CheckedPolicySet) -> tuple[RuleOutline, ...]:
     """List every statement of a policy and every atom of its conditions, derived roles included."""
     statements = [(rule.name, rule.kind, rule.place, rule.condition) for block in policy.blocks for rule in block.rules]
-    statements += [(f"role {role.name}", "derived role", role.place, role.condition) for role in policy.derived]
+    statements += [(role.name, "derived role", role.place, role.condition) for role in policy.derived]
     return tuple(
         RuleOutline(name, kind, *_place(place), tuple(_outline_atom(atom) for atom in _atoms(condition)))
         for name, kind, place, condition in statements
@@ -92,7 +93,8 @@ def explain(program: Program, request: Request) -> Explanation:
     decision = program.decide(request)
     plan = program.plan(request)
     compiled = [*plan.denies.all, *plan.requirements, *plan.scopes, *plan.allows.all]
-    traces = [_trace(rule, request) for rule in compiled]
+    foreign = is_foreign(plan, request)
+    traces = [_trace(rule, request, foreign=foreign) for rule in compiled]
     traces += [_trace_role(plan.view, role, request) for role, _, _ in plan.view.derived]
     return Explanation(decision, tuple(traces), _nearest(plan, request, decision))
 
@@ -101,16 +103,20 @@ def _outcome(true: bool, false: bool) -> Outcome:
     return Outcome.TRUE if true else Outcome.FALSE if false else Outcome.UNKNOWN
 
 
-def _trace(rule: CompiledRule, request: Request) -> RuleTrace:
+def _trace(rule: CompiledRule, request: Request, *, foreign: bool) -> RuleTrace:
     outcome = _outcome(bool(rule.true(request)), bool(rule.false(request)))
-    conditions = (*_trace_who(rule, request), *_trace_condition(rule.view, rule.rule.condition, request))
-    return RuleTrace(rule.name, rule.rule.kind, *_place(rule.rule.place), outcome, conditions)
+    conditions = [*_trace_who(rule, request), *_trace_condition(rule.view, rule.rule.condition, request)]
+    if foreign and rule.rule.kind == "allow" and not rule.rule.across:
+        outcome = Outcome.FALSE
+        tenants = (Seen("tenant", request.tenant), Seen("resource.tenant", request.resource.tenant if request.resource else ""))
+        conditions.insert(0, ConditionTrace("the caller's own tenant", *_place(rule.rule.place), Outcome.FALSE, tenants))
+    return RuleTrace(rule.name, rule.rule.kind, *_place(rule.rule.place), outcome, tuple(conditions))
 
 
 def _trace_role(view: View, role: checked.DerivedRole, request: Request) -> RuleTrace:
     true, false = next((t, f) for other, t, f in view.derived if other is role)
     conditions = tuple(_trace_condition(view, role.condition, request))
-    return RuleTrace(f"role {role.name}", "derived role", *_place(role.place), _outcome(true(request), false(request)),
+    return RuleTrace(role.name, "derived role", *_place(role.place), _outcome(true(request), false(request)),
                      conditions)  # fmt: skip
 
 
@@ -118,12 +124,12 @@ def _trace_who(rule: CompiledRule, request: Request) -> Iterator[ConditionTrace]
     who = rule.rule.who
     if who is None or who == "public":
         return
-    text = "anyone" if who == "anyone" else wanted(rule.rule)
-    carried: Value = ""
     if isinstance(who, checked.Names):
-        carried = list(request.roles if who.what == "role" else request.scopes)
-    seen = (Seen(f"{who.what}s" if isinstance(who, checked.Names) else "subject.id", carried or request.subject),)
-    yield ConditionTrace(text, *_place(rule.rule.place), Outcome.TRUE if rule.who(request) else Outcome.FALSE, seen)
+        seen = Seen(f"{who.what}s", list(request.roles if who.what == "role" else request.scopes))
+    else:
+        seen = Seen("subject.id", request.subject, "" if request.subject else "is missing")
+    outcome = Outcome.TRUE if rule.who(request) else Outcome.FALSE
+    yield ConditionTrace(wanted(rule.rule), *_place(rule.rule.place), outcome, (seen,))
 
 
 def wanted(rule: Rule) -> str:
@@ -148,6 +154,8 @@ def _operands(atom: Core) -> Iterator[checked.Read | checked.Builtin | checked.H
     waiting: list[object] = [atom]
     while waiting:
         node = waiting.pop()
+        if isinstance(node, checked.InEntity):
+            node = _ancestors(node)
         if isinstance(node, (checked.Read, checked.Builtin, checked.Held, checked.Unknown)):
             text = _name(node)
             if text not in seen:
@@ -155,6 +163,13 @@ def _operands(atom: Core) -> Iterator[checked.Read | checked.Builtin | checked.H
                 yield node
         if isinstance(node, tuple) and not isinstance(node, (checked.Place, checked.Type)):
             waiting.extend(reversed(node))
+
+
+def _ancestors(node: checked.InEntity) -> tuple[Core, ...]:
+    """Return what `resource in …` and `subject in …` look into, and what they look for."""
+    if node.root == "resource":
+        return (checked.Builtin("resource.ancestors", STRINGS, node.place), node.entities)
+    return (checked.Read("subject", ("groups",), STRINGS, node.place), node.entities)
 
 
 def _name(node: checked.Read | checked.Builtin | checked.Held | checked.Unknown) -> str:
@@ -264,10 +279,11 @@ def _nearest(plan: Plan, request: Request, decision: Decision) -> str:
 
 def _nearest_rule_text(plan: Plan, request: Request, decision: Decision) -> str:
     named = [r for r in (*plan.denies.all, *plan.requirements, *plan.allows.all) if r.name in decision.rules]
-    rule = named[0] if named else nearest_rule(plan, request, is_foreign(plan, request))
+    foreign = is_foreign(plan, request)
+    rule = named[0] if named else nearest_rule(plan, request, foreign)
     if rule is None:
         return decision.message
-    trace = _trace(rule, request)
+    trace = _trace(rule, request, foreign=foreign)
     hurts = Outcome.TRUE if rule.rule.kind == "deny" else Outcome.FALSE
     telling = [c for c in trace.conditions if c.outcome is Outcome.UNKNOWN] or [
         c for c in trace.conditions if c.outcome is hurts

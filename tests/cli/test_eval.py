@@ -309,6 +309,17 @@ def test_a_valid_policy_says_what_it_holds(run: Run, policies: Path) -> None:
     assert len(answer["revision"]) == 64
 
 
+def test_the_errors_of_a_policy_are_the_answer_of_validate(run: Run, tmp_path: Path) -> None:
+    """Style: the answer goes to stdout; L5: all of them, in order."""
+    (tmp_path / "p.authz").write_text('let a = 1 == "1"\ntool {\n')
+    ran = run("validate", tmp_path)
+    assert ran.code == 4
+    assert ran.out.index(f"--> {tmp_path}/p.authz:1:9") < ran.out.index(f"--> {tmp_path}/p.authz:2:6")
+    answer = _json(run("validate", tmp_path, "--format", "json"))
+    assert answer["valid"] is False
+    assert [(finding["line"], finding["column"]) for finding in answer["diagnostics"]][:2] == [(1, 9), (2, 6)]
+
+
 def test_one_file_is_a_policy_too(run: Run, policies: Path) -> None:
     """L1: a path may also name one file; its tests are in its twin."""
     assert run("validate", policies / "p.authz").code == 0

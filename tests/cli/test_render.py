@@ -123,6 +123,21 @@ def test_a_line_of_a_megabyte_is_cut_around_the_finding() -> None:
     assert carets.count("^") == 3
 
 
+def test_a_line_of_escapes_is_cut_by_its_columns() -> None:
+    """Threat: a binary file must not fill the screen; an escape takes six columns."""
+    source, carets = _lines("\x1b" * 1000 + "BAD" + "\x1b" * 1000, "BAD")
+    assert len(source) < 200
+    assert carets.index("^^^") == source.index("BAD")
+    assert source.count("…") == 2
+
+
+def test_a_short_line_is_never_cut() -> None:
+    """Style: the whole line, where it fits."""
+    source, carets = _lines("a" * 150 + "BAD", "BAD")
+    assert source == " 1 | " + "a" * 150 + "BAD"
+    assert carets.index("^^^") == source.index("BAD")
+
+
 def test_findings_are_parted_by_an_empty_line() -> None:
     """L5: all of them."""
     assert render_diagnostics([_finding("x", "x")] * 2).count("\n\n") == 1

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import yaml
+
+Data: TypeAlias = Any
+"""What YAML holds."""
 
 FOLDER: Final = Path(__file__).parent
 LANGUAGE: Final = FOLDER.parent.parent / "docs" / "language.md"
@@ -189,7 +192,7 @@ def marks(text: str) -> list[tuple[int, str]]:
     return [(number, found[1]) for number, line in lines if (found := _MARK.search(line))]
 
 
-def _repeated(value: Any) -> Any:
+def _repeated(value: Data) -> Data:
     """Write out `⟦3×a⟧`, everywhere."""
     if isinstance(value, str):
         return _REPEATED.sub(lambda found: int(found[1]) * found[2], value)
@@ -200,7 +203,7 @@ def _repeated(value: Any) -> Any:
     return value
 
 
-def _expanded(value: Any) -> Any:
+def _expanded(value: Data) -> Data:
     """Write out `$repeat` and `$nest`."""
     if isinstance(value, list):
         return [_expanded(item) for item in value]
@@ -256,7 +259,12 @@ def _refused(
     lines = list(range(first, first + len(conditions)))
     for number, condition in enumerate(conditions):
         name = condition.get("name", f"`{condition['if']}` is refused")
-        yield {**shared, "name": name, "policy": policy, "expect": {"error_on": first + number, "errors_only_on": lines}}
+        yield {
+            **shared,
+            "name": name,
+            "policy": policy,
+            "expect": {"error_on": first + number, "errors_only_on": lines},
+        }
 
 
 _ALLOW: Final = {

@@ -10,8 +10,6 @@ import asyncio
 import hashlib
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from authz.errors import AuthzError, InvalidRequestError, PolicyError
 from authz.json_form import read_json, request_from_json
 from authz.lang.ast import without_spans
+from authz.lang.diagnostics import in_order
 from authz.lang.formatter import format_policy
 from authz.lang.parser import parse_policy
 from authz.lang.source import SUFFIX, TEST_SUFFIX, Source
@@ -31,6 +30,7 @@ from authz.pap.loader import load, load_tests, read_sources
 from authz.pap.testing import run_tests
 from authz.pdp.compiler import compile_policy
 from tests.conformance.cases import Case, Policy
+from tests.conformance.processes import Ended, Processes
 from tests.reference import reference_decide
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from authz.pdp.program import Program
     from authz.server.app import Server
 
+Data: TypeAlias = Any
+"""What YAML and JSON hold."""
 Answer: TypeAlias = Mapping[str, Any]
 Door: TypeAlias = Callable[[Case], Answer]
 
@@ -73,7 +75,7 @@ def where(policy: Policy) -> Path:
     return folder(policy) / policy.path
 
 
-def _write(path: Path, content: Any, policy: Policy) -> None:
+def _write(path: Path, content: Data, policy: Policy) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     match content:
         case str():
@@ -137,10 +139,8 @@ def program(policy: Policy) -> Program:
     try:
         checked = validate(files)
     except PolicyError as error:
-        findings += error.diagnostics
+        raise PolicyError(in_order((*findings, *error.diagnostics))) from None
     if findings:
-        from authz.lang.diagnostics import in_order
-
         raise PolicyError(in_order(findings))
     return compile_policy(checked)
 
@@ -185,7 +185,7 @@ def _request(case: Case) -> Request:
     return request_from_json(value, now=case.time)
 
 
-def _plain_decision(decision: Any) -> dict[str, Any]:
+def _plain_decision(decision: Data) -> dict[str, Any]:
     return {
         "decision": decision.effect.name,
         "reason": decision.reason.name,
@@ -196,7 +196,7 @@ def _plain_decision(decision: Any) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Data) -> Data:
     """Return a value as JSON would bring it back, integral floats as integers."""
     match value:
         case Mapping():
@@ -243,14 +243,13 @@ def _survives(source: Source) -> str:
 
 def _compared(case: Case) -> Answer:
     key = "same_as" if "same_as" in case.expect else "not_same_as"
-    one, other = case.policy.files[0][1], case.expect[key]
-    texts = [formatted(Source("policy.authz", text)) for text in (one, other)]
-    revisions = [program(p).revision for p in (_single(one), _single(other))]
-    return {"texts": texts, "revisions": revisions}
+    both = (case.policy, _another(case.expect[key]))
+    texts = [formatted(Source(*policy.files[0])) for policy in both]
+    return {"texts": texts, "revisions": [program(policy).revision for policy in both]}
 
 
-def _single(text: str) -> Policy:
-    return Policy((("policy.authz", text),))
+def _another(given: str | Mapping[str, str]) -> Policy:
+    return Policy((("policy.authz", given),) if isinstance(given, str) else tuple(given.items()))
 
 
 def _tested(policy: Policy) -> Answer:
@@ -264,14 +263,12 @@ def _tested(policy: Policy) -> Answer:
 # --- Command line: one process for each policy -----------------------------------------------
 
 
-_ENVIRONMENT: Final = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+PROCESSES: Final = Processes()
 
 
-def _authz_eval(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from authz.cli.eval import main; main(prog_name='authz-eval')", *arguments]
-    return subprocess.run(
-        command, input=stdin, capture_output=True, text=True, encoding="utf-8", env=_ENVIRONMENT, check=False
-    )
+@cache
+def _authz_eval(*arguments: str, stdin: str = "") -> Ended:
+    return PROCESSES.run(*arguments, stdin=stdin)
 
 
 class CommandLine:
@@ -290,7 +287,7 @@ class CommandLine:
         at = str(where(case.policy))
         if _FINDINGS & expect.keys():
             ended = _authz_eval("validate", at, "--format", "json")
-            return {"findings": _found(ended.stderr, at) if ended.returncode == 4 else []}
+            return {"findings": _found(ended.stdout or ended.stderr, at) if ended.returncode == 4 else []}
         if "warnings" in expect:
             ended = _authz_eval("lint", at, "--format", "json")
             return {"warnings": _found(ended.stdout, at)}
@@ -313,11 +310,16 @@ class CommandLine:
             "check", at, "--lines", "--request", "-", "--now", now, "--format", "json", stdin="\n".join(questions)
         )
         lines = ended.stdout.splitlines()
-        assert len(lines) == len(batch), f"{len(lines)} answers to {len(batch)} questions\n{ended.stderr}"
+        if len(lines) != len(batch):
+            unanswered = {"unanswered": f"{len(lines)} answers to {len(batch)} questions\n{ended.stderr}"}
+            self._answers |= dict.fromkeys((case.id for case in batch), unanswered)
+            return
         answers = [_read_answer(json.loads(line)) for line in lines]
-        worst = 2 if any("invalid" in a for a in answers) else 3 if any(a["decision"] != "ALLOW" for a in answers) else 0
-        assert ended.returncode == worst, f"exit code {ended.returncode}, not {worst}\n{ended.stderr}"
-        self._answers |= {case.id: answer for case, answer in zip(batch, answers, strict=True)}
+        worst = (
+            2 if any("invalid" in a for a in answers) else 3 if any(a["decision"] != "ALLOW" for a in answers) else 0
+        )
+        code = {} if ended.returncode == worst else {"unanswered": f"exit code {ended.returncode}, not {worst}"}
+        self._answers |= {case.id: {**answer, **code} for case, answer in zip(batch, answers, strict=True)}
 
     @staticmethod
     def _survives(at: str) -> str:
@@ -331,8 +333,9 @@ class CommandLine:
     @staticmethod
     def _compared(case: Case) -> Answer:
         key = "same_as" if "same_as" in case.expect else "not_same_as"
-        places = [where(policy) for policy in (case.policy, _single(case.expect[key]))]
-        texts = [_authz_eval("fmt", str(place / "policy.authz")).stdout for place in places]
+        both = (case.policy, _another(case.expect[key]))
+        places = [where(policy) for policy in both]
+        texts = [_authz_eval("fmt", str(where(policy) / policy.files[0][0])).stdout for policy in both]
         valid = [_authz_eval("validate", str(place), "--format", "json") for place in places]
         return {"texts": texts, "revisions": [json.loads(ended.stdout)["revision"] for ended in valid]}
 
@@ -340,7 +343,7 @@ class CommandLine:
     def _tested(at: str) -> Answer:
         ended = _authz_eval("test", at, "--format", "json")
         if ended.returncode == 4:
-            return {"bad_tests": _found(ended.stderr, at)}
+            return {"bad_tests": _found(ended.stdout or ended.stderr, at)}
         results = json.loads(ended.stdout)["results"]
         assert ended.returncode == (0 if all(result["passed"] for result in results) else 5)
         return {"tests": {result["name"]: result["passed"] for result in results}}
@@ -359,7 +362,9 @@ def _read_answer(answer: Mapping[str, Any]) -> Answer:
     """Read the JSON form of CheckResponse, or an error in its place."""
     if "error" in answer:
         return {"invalid": answer["error"]["field"]}
-    obligations = [{"name": o["name"], "parameters": _plain(o.get("parameters", {}))} for o in answer.get("obligations", [])]
+    obligations = [
+        {"name": o["name"], "parameters": _plain(o.get("parameters", {}))} for o in answer.get("obligations", [])
+    ]
     return {
         "decision": answer["decision"].removeprefix("DECISION_"),
         "reason": answer["reason"].removeprefix("REASON_"),
@@ -410,7 +415,9 @@ class Grpc:
 
         empty = Path(tempfile.mkdtemp(dir=_SCRATCH.name))
         config = Config(empty, parse_address("127.0.0.1:0"), grace=0.0)
-        logger = structlog.wrap_logger(structlog.ReturnLogger(), wrapper_class=structlog.make_filtering_bound_logger("critical"))
+        logger = structlog.wrap_logger(
+            structlog.ReturnLogger(), wrapper_class=structlog.make_filtering_bound_logger("critical")
+        )
         self._server: Server = Server(config, logger, clock=lambda: self._now)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -453,7 +460,7 @@ def takes(door: str, case: Case) -> bool:
 
 def differences(case: Case, answer: Answer) -> list[str]:
     """Return what of the expectation the answer does not meet."""
-    wrong: list[str] = []
+    wrong: list[str] = [answer["unanswered"]] if "unanswered" in answer else []
     for key, wanted in case.expect.items():
         problem = _COMPARED.get(key, _same)(key, wanted, answer)
         if problem:
@@ -461,7 +468,7 @@ def differences(case: Case, answer: Answer) -> list[str]:
     return wrong
 
 
-def _same(key: str, wanted: Any, answer: Answer) -> str:
+def _same(key: str, wanted: Data, answer: Answer) -> str:
     if key not in answer:
         return "" if answer.keys() >= {"decision"} and key == "message" else f"{key}: no such answer in {dict(answer)}"
     if key == "obligations":
@@ -469,11 +476,11 @@ def _same(key: str, wanted: Any, answer: Answer) -> str:
     return "" if _exact(wanted) == _exact(answer[key]) else f"{key}: {answer[key]!r}, not {wanted!r} in {dict(answer)}"
 
 
-def _exact(value: Any) -> str:
+def _exact(value: Data) -> str:
     return json.dumps(value, sort_keys=True)  # tells `1` from `true`
 
 
-def _message(_: str, wanted: Any, answer: Answer) -> str:
+def _message(_: str, wanted: Data, answer: Answer) -> str:
     texts = [wanted] if isinstance(wanted, str) else wanted
     if "message" not in answer:
         return ""
@@ -487,7 +494,9 @@ def _invalid(_: str, wanted: str, answer: Answer) -> str:
 
 
 def _fits(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
-    return all(value in found[key] if key in {"help", "message"} else found[key] == value for key, value in wanted.items())
+    return all(
+        value in found[key] if key in {"help", "message"} else found[key] == value for key, value in wanted.items()
+    )
 
 
 def _errors(_: str, wanted: Sequence[Mapping[str, Any]], answer: Answer) -> str:
@@ -543,13 +552,14 @@ def _refused(_: str, wanted: Sequence[str], answer: Answer) -> str:
     return "" if all(part in text for part in wanted) else f"{text!r} does not name {wanted}"
 
 
-def _same_as(key: str, _: str, answer: Answer) -> str:
+def _same_as(key: str, wanted: str | Mapping[str, str], answer: Answer) -> str:
     (one, other), (first, second) = answer["texts"], answer["revisions"]
     if not (len(first) == 64 and set(first) <= set("0123456789abcdef")):
         return f"`{first}` is no digest"
     if key == "same_as":
         return "" if one == other and first == second else f"two texts: {one!r} {other!r}, {first} {second}"
-    return "" if one != other and first != second else f"the same text or revision: {one!r}, {first}"
+    moved = not isinstance(wanted, str)  # the same text at another path
+    return "" if (one == other) is moved and first != second else f"the same text or revision: {one!r}, {first}"
 
 
 _COMPARED: Final[Mapping[str, Callable[[str, Any, Answer], str]]] = {

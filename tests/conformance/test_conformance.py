@@ -25,9 +25,10 @@ DOORS: Final[dict[str, doors.Door]] = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _end_the_server() -> Iterator[None]:
+def _end_the_processes() -> Iterator[None]:
     yield
     _GRPC.close()
+    doors.PROCESSES.close()
 
 
 def _questions() -> Iterator[object]:

@@ -95,6 +95,7 @@ def _run(command: str, place: Path) -> tuple[int, str]:
         timeout=60,
         check=False,
     )
+    assert "Traceback" not in done.stdout, done.stdout
     return done.returncode, done.stdout
 
 

@@ -315,6 +315,16 @@ def test_a_long_run_is_cut_in_the_message() -> None:
     assert problems == ["p.authz:1:1: error[invalid-utf8]: bytes that are not valid UTF-8: `ff ff ff ff …`"]
 
 
+def test_a_file_that_is_no_text_at_all_is_one_error() -> None:
+    """L5: every error is reported, but a picture is one error and not ten thousand."""
+    _, problems = _decoded(b"\n\xff " * 21)
+    assert problems == [
+        "p.authz:2:1: error[invalid-utf8]: the file is not UTF-8 text: 21 places in it hold other bytes"
+    ]
+    _, problems = _decoded(b"\n\xff " * 20)
+    assert len(problems) == 20
+
+
 def test_problems_of_all_files_are_reported_together_in_order(tmp_path: Path) -> None:
     """L5: bytes and syntax, in every file, sorted by place."""
     (tmp_path / "a.authz").write_bytes(b"\xef\xbb\xbf# fine\n")

@@ -141,6 +141,12 @@ class TestExpectations:
         assert diagnostic.code == "unknown-rule"
         assert diagnostic.help == "did you mean `documents:archived`?"
 
+    def test_a_derived_role_is_no_rule(self) -> None:
+        """L66: it passes its answer on to the rules that name it, and decides nothing itself."""
+        with pytest.raises(PolicyError) as caught:
+            expect('allow by "role owner"')
+        assert [diagnostic.code for diagnostic in caught.value.diagnostics] == ["unknown-rule"]
+
     def test_the_time_of_the_decision_can_be_pinned(self) -> None:
         """L80: `at` is `now`."""
         night = 'call "night_shift" at "2026-01-01T23:00:00Z"'

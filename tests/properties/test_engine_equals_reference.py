@@ -10,7 +10,16 @@ from tests.reference import reference_decide
 from tests.strategies import Policy, build, cases, parse
 
 if TYPE_CHECKING:
-    from authz.model import Request
+    from authz.model import Obligation, Request, Value
+
+
+def _plain(obligations: tuple[Obligation, ...]) -> list[str]:
+    """Write obligations down; a parameter that is a set may be a list or a tuple."""
+
+    def plain(value: Value) -> Value:
+        return list(value) if isinstance(value, tuple) else value
+
+    return [f"{o.name} { {key: plain(value) for key, value in o.parameters.items()} }" for o in obligations]
 
 
 def _assert_same(policy: Policy, requests: list[Request]) -> None:
@@ -21,14 +30,14 @@ def _assert_same(policy: Policy, requests: list[Request]) -> None:
             actual.effect,
             actual.reason,
             actual.rules,
-            actual.obligations,
+            _plain(actual.obligations),
             actual.required_scopes,
             actual.missing_scopes,
         ) == (
             expected.effect,
             expected.reason,
             expected.rules,
-            expected.obligations,
+            _plain(expected.obligations),
             expected.required_scopes,
             expected.missing_scopes,
         ), f"{policy}\n{request}"

@@ -56,7 +56,7 @@ def _with_less(request: Request) -> Iterator[Request]:
         yield replace(request, tool_info=replace(info, server=""))
 
 
-@given(cases(hiding=False, count=8))
+@given(cases(hiding=False, count=6))
 def test_taking_an_attribute_away_never_turns_deny_into_allow(case: tuple[Policy, list[Request]]) -> None:
     """L51, L52: in a policy that uses neither `has` nor `??`."""
     policy, requests = case

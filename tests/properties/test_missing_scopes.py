@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from authz.model import Request
 
 
-@given(cases(depth=1, count=30))
+@given(cases(depth=1, count=20))
 def test_missing_scopes_are_exactly_what_would_help(case: tuple[Policy, list[Request]]) -> None:
     """L67: with them the same request is ALLOW, with only some of them it is not."""
     policy, requests = case

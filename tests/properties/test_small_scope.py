@@ -10,9 +10,9 @@ from itertools import product
 
 import pytest
 
+from authz.lang.validator import validate
 from authz.model import Reason, Request, Resource
 from authz.pdp.compiler import compile_policy
-from authz.lang.validator import validate
 from tests.reference import reference_decide
 from tests.strategies import parse_text
 
@@ -88,13 +88,14 @@ def _reasons(rules: tuple[str, ...]) -> set[Reason]:
 def test_engine_agrees_with_the_reference_on_all_small_policies(first: int) -> None:
     """Issue 2, build 3: the engine and the reference agree always; L10-L67."""
     _reasons((MENU[first],))
-    for second in MENU[first:]:
+    for second in MENU[first + 1 :]:
         _reasons((MENU[first], second))
 
 
 def test_the_small_world_shows_every_reason() -> None:
-    """L61: a world that never came to some step would prove nothing about it."""
-    seen = _reasons(())
-    for rules in ((MENU[0],), (MENU[1], MENU[10]), (MENU[1], MENU[7]), (MENU[0], MENU[12]), (MENU[5], MENU[13])):
-        seen |= _reasons(rules)
+    """L61: a world that never came to some step would prove nothing about it.
+
+    All its tenants and resources have names, and limits are not counted yet (L70).
+    """
+    seen = {reason for rule in MENU for reason in _reasons((rule,))}
     assert seen == set(Reason) - {Reason.RATE_LIMITED, Reason.TENANT_UNKNOWN}

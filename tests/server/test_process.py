@@ -36,14 +36,16 @@ class Process:
     popen: subprocess.Popen[str]
     log: list[dict[str, Any]] = field(default_factory=list)
     came: threading.Condition = field(default_factory=threading.Condition)
+    ended: bool = False
 
     def follow(self, stream: IO[str]) -> None:
         """Read the log to its end."""
         for line in stream:
             with self.came:
-                self.log.append(json.loads(line))
+                self.log.append(json.loads(line) if line.startswith("{") else {"event": "not a record", "line": line})
                 self.came.notify_all()
         with self.came:
+            self.ended = True
             self.came.notify_all()
 
     def record(self, event: str, **values: object) -> dict[str, Any]:
@@ -54,9 +56,9 @@ class Process:
             return fits[-1] if fits else None
 
         with self.came:
-            assert self.came.wait_for(lambda: found() is not None, 60), (event, self.log)
+            self.came.wait_for(lambda: self.ended or found() is not None, 60)
             record = found()
-        assert record is not None
+        assert record is not None, (event, self.log)
         return record
 
     def check(self, request: v1.CheckRequest) -> v1.CheckResponse:
