@@ -55,7 +55,9 @@ def protos() -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         outputs = [f"--{kind}_out={folder}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")]
         command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={ROOT / 'proto'}", *outputs, *names]
-        subprocess.run(command, check=True)
+        ended = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True)  # the plugins chat there
+        if ended.returncode:
+            sys.exit(f"gen: protoc failed\n{ended.stderr}")
         return {
             path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
             for path in Path(folder).rglob("*")
@@ -72,25 +74,9 @@ def parser_tables() -> dict[str, str]:
 
 def errors_page() -> dict[str, str]:
     """Generate the page that explains each diagnostic, from the registry of codes."""
-    from authz.lang.codes import CODES
+    from authz.lang.errors_page import markdown
 
-    lines = [
-        NOTE,
-        "",
-        "# Diagnostics",
-        "",
-        "What `authz-eval validate` and `authz-eval lint` find in policy text; each has a stable code.",
-    ]
-    for code in sorted(CODES):
-        entry = CODES[code]
-        lines += ["", f"## {code}", "", f"{entry.title}", "", "Avoid:", "", fenced(entry.avoid), ""]
-        lines += ["Prefer:", "", fenced(entry.prefer), "", f"Why: {entry.why}"]
-    return {"docs/errors.md": "\n".join(lines) + "\n"}
-
-
-def fenced(text: str) -> str:
-    """Return a code block."""
-    return f"```authz\n{text.strip(chr(10))}\n```"
+    return {"docs/errors.md": markdown()}
 
 
 def commands_page() -> dict[str, str]:
@@ -108,7 +94,8 @@ def commands_page() -> dict[str, str]:
 
 def helps(name: str, command: click.Command, parent: click.Context | None) -> list[tuple[str, str]]:
     """Return the path and the help of a command and, by name, of all below it."""
-    context = click.Context(command, info_name=name, parent=parent, terminal_width=WIDTH, max_content_width=WIDTH)
+    settings = {**command.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
+    context = click.Context(command, info_name=name, parent=parent, **settings)
     found = [(context.command_path, command.get_help(context))]
     if isinstance(command, click.Group):
         for below in sorted(command.commands):

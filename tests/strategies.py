@@ -118,6 +118,16 @@ SCALARS: Final = ("string", "number", "bool", "time", "duration", "ip")
 SETS: Final = ("set<string>", "set<number>", "set<time>", "set<duration>", "set<ip>")
 ORDERED: Final = ("number", "time", "duration")
 
+WHOLE_SETS: Final = (
+    "size(roles) < 3",
+    "size(scopes) > 1",
+    "size(roles) != 2",
+    'roles subset of ["viewer", "editor", "auditor"]',
+    'scopes == ["docs:read"]',
+    "size(scopes) in [0, 2]",
+    'roles intersects ["admin", "lead"]',
+)
+"""Conditions that tell a name that is known from one that is not (L30)."""
 LIMIT_KEYS: Final = ("subject", "client", "tenant", "tool", "ip")
 LIKE: Final = ("a*", "*", "{subject.id}*", "*-{tenant}", "{{*}}", "*{lower(client.id)}", "a\\u{e9}*b")
 UNDER: Final = ("/docs", "/docs/{tenant}", "/", "docs/{subject.id}", "/docs/pre-{subject.id}/x")
@@ -434,7 +444,7 @@ class Writer:
     def condition(self, depth: int = 2) -> Text:
         """Write a condition."""
         ways = [self._equal, self._order, self._member, self._truth, self._text_test, self._sets, self._entity]
-        ways.append(self._measure)
+        ways += [self._measure, self._names]
         if self.where.hiding:
             ways.append(self._has)
         if depth > 0:
@@ -591,6 +601,10 @@ class Writer:
         left, right = self._leaf(kind, 0), self.value(kind, depth - 1)
         return Text(f"{left.text} {op} {self._at(right, RANGE)}", COMPARE)
 
+    def _names(self, _depth: int) -> Text:
+        """Read all roles or scopes that are held: every name that is known counts (L30)."""
+        return Text(self.choose.one(WHOLE_SETS), COMPARE)
+
     def _measure(self, depth: int) -> Text:
         measure = self._function("number", depth)
         test = self.choose.one(("== 1", "in 1..6", "> 0", "!= 2", "<= 3", "in [2, 7]"))
@@ -707,7 +721,7 @@ class _Author:
         )
         args = self.choose.chance(1, 2)
         writer = self.writer(types, args=args)
-        statements = [self.statement(writer) for _ in range(1 + self.choose.below(3))]
+        statements = [self.statement(writer) for _ in range(1 + self.choose.below(4))]
         return Block(
             patterns=self.patterns(2),
             excepted=self.patterns(1) if self.choose.chance(1, 5) else (),
@@ -729,7 +743,7 @@ class _Author:
 
     def allow(self, writer: Writer) -> Statement:
         who, names = self.who(("role", "role any", "role all", "scope", "scope any", "anyone", "public", ""))
-        across = who != "scope" and self.choose.chance(1, 5)
+        across = self.choose.chance(1, 5)
         must = across or not who
         rest = "across tenants" if across else ""
         rest += self.tests(writer, must=must)
@@ -803,6 +817,41 @@ def policies(draw: st.DrawFn, *, hiding: bool = True, depth: int = 2, labelled: 
     return relabelled(policy) if labelled else policy
 
 
+_HIERARCHIES: Final = (
+    (),
+    ('scope "docs:admin" implies "docs:write", "mail"', 'scope "docs:write" implies "docs:read"'),
+    ('scope "mail" implies "docs:admin"', 'scope "docs:read"'),
+)
+_OF_SCOPES: Final = (
+    "",
+    "",
+    'when "mail" in scopes',
+    'unless "docs:read" in scopes',
+    'when scopes intersects ["docs:write", "mail"]',
+    "when size(scopes) < 3",
+    'when "docs:admin" in scopes and "editor" in roles',
+)
+
+
+@st.composite
+def scope_policies(draw: st.DrawFn) -> Policy:
+    """Draw a policy that speaks of little but scopes: what L67 is about."""
+    choose = Chooser(draw)
+
+    def statement(label: int) -> Statement:
+        kind = choose.one(("allow", "require", "allow", "allow", "deny"))
+        if kind == "require":
+            return Statement(kind, "", choose.one(("scope any", "scope", "scope all")), choose.some(SCOPES, 3))
+        rest = choose.one(_OF_SCOPES if kind == "allow" else _OF_SCOPES[2:])
+        if choose.chance(1, 4):
+            return Statement(kind, f"r{label}", "role", choose.some(ROLES[:2], 1), rest)
+        return Statement(kind, f"r{label}", choose.one(("scope any", "scope")), choose.some(SCOPES, 3), rest)
+
+    statements = tuple(statement(label) for label in range(1 + choose.below(4)))
+    block = Block(choose.one((('"*"',), ('"*_doc"',))), statements=statements)
+    return Policy((File("main.authz", (*choose.one(_HIERARCHIES), block)),))
+
+
 @dataclass(frozen=True, slots=True)
 class TenantCase:
     """A policy in which only the part of some tenants differs, and the tenants that must not notice (L24)."""
@@ -813,15 +862,45 @@ class TenantCase:
 
 
 @st.composite
+def whole_set_policies(draw: st.DrawFn) -> Policy:
+    """Draw a policy that counts all roles and scopes that are held, and mentions few."""
+    choose = Chooser(draw)
+    kinds = (("allow", "r0"), ("require", ""), ("allow", "r1"), ("deny", "r2"))
+    statements = [
+        Statement(*choose.one(kinds[:1] if first else kinds[1:]), rest=f"when {choose.one(WHOLE_SETS)}")
+        for first in (True, False)
+    ]
+    declarations = ('role "editor" extends "viewer"', 'role "viewer"', 'scope "mail" implies "docs:read"')
+    items: tuple[Item, ...] = (*choose.some(declarations[1:], 2, 0), Block(('"*"',), statements=tuple(statements)))
+    return Policy((File("main.authz", items),))
+
+
+_LEAKS: Final = (
+    Statement("allow", "l0", "role", ("lead",)),
+    Statement("deny", "l1", rest="when size(roles) == 2"),
+    Statement("deny", "l2", "role", ("lead",), 'because "lead"'),
+    Statement("require", rest="when size(scopes) < 3"),
+    Statement("allow", "l3", rest='when "lead" in roles or size(scopes) == 1'),
+)
+"""Global statements through which another tenant's derived roles or names would show."""
+
+
+@st.composite
 def tenant_cases(draw: st.DrawFn) -> TenantCase:
     """Draw two policies that differ in one tenant's blocks only; those stand in a file of their own."""
     author = _Author(draw, hiding=True, depth=1)
-    main = File("main.authz", (*author.declarations(), author.block(), author.block()))
+    leaks = Block(('"*"',), statements=author.choose.some(_LEAKS, 2))
+    if author.choose.chance(1, 2):
+        main = File("main.authz", (*author.declarations(), leaks, author.block()))
+    else:  # few names are known here, so that one more would show
+        whole = Statement("allow", "whole", rest=f"when {author.choose.one(WHOLE_SETS)}")
+        main = File("main.authz", (*author.schema.write(), replace(leaks, statements=(whole,))))
     mine = File("acme.authz", (author.tenant_block(("acme",), "lead"),))
     patterns = author.choose.one((("globex",), ("gl*", "other"), ("*x",)))
     theirs = [File("zone.authz", (author.tenant_block(patterns, "lead"),)) for _ in range(2)]
-    last = theirs[1] if author.choose.chance(3, 4) else File("zone.authz", ())
-    return TenantCase(Policy((main, mine, theirs[0])), Policy((main, mine, last)), ("", "acme"))
+    last = theirs[1] if author.choose.chance(1, 2) else File("zone.authz", ())
+    files = (main, mine) if author.choose.chance(1, 2) else (main,)
+    return TenantCase(Policy((*files, theirs[0])), Policy((*files, last)), ("", "acme"))
 
 
 class Addition(NamedTuple):

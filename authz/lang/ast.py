@@ -327,7 +327,7 @@ class Rule(NamedTuple):
 class Limit(NamedTuple):
     """`limit N per DURATION by KEY, …`."""
 
-    count: NumberLiteral
+    calls: NumberLiteral
     per: DurationLiteral
     keys: tuple[Name, ...]
     span: Span
@@ -528,8 +528,6 @@ class Expectation(NamedTuple):
 class TestCase(NamedTuple):
     """`test "name" { as … [with …] call … [on …] [at …] expect … }`."""
 
-    __test__ = False  # pytest collects classes by this name
-
     name: Text
     caller: Name | SubjectSpec
     clauses: tuple[Clause, ...]
@@ -543,8 +541,6 @@ class TestCase(NamedTuple):
 
 class TestFile(NamedTuple):
     """One `_test.authz` file."""
-
-    __test__ = False
 
     items: tuple[Fixture | TestCase, ...]
     comments: tuple[Comment, ...]

@@ -177,8 +177,8 @@ class _Printer:
                 self.line(f"require {kind} {_mode(mode)}{_texts(names)}")
             case ast.RequireWhen(condition):
                 self.rule_line("require", [("when", condition)])
-            case ast.Limit(count, per, keys):
-                self.line(f"limit {expression(count)} per {per.text} by {', '.join(key.text for key in keys)}")
+            case ast.Limit(calls, per, keys):
+                self.line(f"limit {expression(calls)} per {per.text} by {', '.join(key.text for key in keys)}")
             case ast.Oblige(obligation):
                 self.line(f"oblige {_obligation(obligation)}")
             case ast.Rule(effect, label, who, across, when, unless, because, obligations):

@@ -449,8 +449,8 @@ def _unique(obligations: Iterable[Obligation]) -> tuple[Obligation, ...]:
 
 
 def _check_limit(limit: ast.Limit, source: Source, report: Reporter) -> None:
-    if not isinstance(limit.count.value, int) or limit.count.value < 1:
-        report.error("invalid-limit", f"`{source.slice(limit.count.span)}` is no number of calls", Place(source, limit.count.span),
+    if not isinstance(limit.calls.value, int) or limit.calls.value < 1:
+        report.error("invalid-limit", f"`{source.slice(limit.calls.span)}` is no number of calls", Place(source, limit.calls.span),
                      "a limit counts whole calls, one or more")  # fmt: skip
     if limit.per.nanoseconds <= 0:
         report.error("invalid-limit", f"`{source.slice(limit.per.span)}` is no time to count in", Place(source, limit.per.span),

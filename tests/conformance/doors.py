@@ -25,7 +25,6 @@ from authz.lang.formatter import format_policy
 from authz.lang.parser import parse_policy
 from authz.lang.source import SUFFIX, TEST_SUFFIX, Source
 from authz.lang.validator import validate
-from authz.model import Request
 from authz.pap.loader import load, load_tests, read_sources
 from authz.pap.testing import run_tests
 from authz.pdp.compiler import compile_policy
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 
     from authz.lang.ast import PolicyFile
     from authz.lang.diagnostics import Diagnostic
+    from authz.model import Request
     from authz.pdp.program import Program
     from authz.server.app import Server
 
@@ -275,6 +275,7 @@ class CommandLine:
     """Asks all questions of a policy and a time in one process, in JSON lines."""
 
     def __init__(self, cases: Sequence[Case]) -> None:
+        """Sort the cases into batches."""
         self._batches: dict[tuple[str, str], list[Case]] = {}
         for case in cases:
             if case.request is not None or case.request_text is not None:
@@ -383,6 +384,7 @@ class Grpc:
     """One server, asked through a real channel; each policy's program is swapped in whole."""
 
     def __init__(self) -> None:
+        """Start nothing yet."""
         self._started = False
 
     def __call__(self, case: Case) -> Answer:
@@ -400,7 +402,8 @@ class Grpc:
         try:
             response = self._check(message, timeout=60)
         except grpc.RpcError as error:
-            assert error.code() is grpc.StatusCode.INVALID_ARGUMENT, f"{error.code()}: {error.details()}"
+            if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
+                return {"unanswered": f"{error.code()}: {error.details()}"}
             return {"invalid": error.details() or ""}
         assert response.policy_revision == program(case.policy).revision
         return _read_answer(json_format.MessageToDict(response, preserving_proto_field_name=True))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from tests.conformance import doors
 from tests.conformance.cases import LANGUAGE, Case, read_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CASES: Final = read_all()
 LATER: Final = frozenset({"L68", "L69", "L70"})

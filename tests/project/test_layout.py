@@ -74,7 +74,7 @@ def test_a_script_says_so_when_there_is_no_python(tmp_path: Path) -> None:
     old = tmp_path / "python3.9"
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)
-    command = [ROOT / "scripts/test", "--version"]
+    command = [str(ROOT / "scripts/test"), "--version"]
     ended = subprocess.run(
         command, env={**os.environ, "AUTHZ_PYTHON": str(old)}, cwd=tmp_path, check=False, capture_output=True, text=True
     )

@@ -10,12 +10,8 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = """\
@@ -60,27 +56,27 @@ def test_the_wheel_says_what_it_needs(wheel: Path) -> None:
 def test_the_wheel_decides_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
     """Issue 2, Tests: the built wheel installed in an empty environment, both commands, one Check."""
     environment = tmp_path / "empty"
-    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-    install = [environment / "bin" / "pip", "install", "-qq", "--disable-pip-version-check", wheel]
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+    programs = environment / "bin"
+    install: list[str | Path] = [programs / "pip", "install", "-qq", "--disable-pip-version-check", wheel]
     subprocess.run(install, check=True, cwd=tmp_path)
     policy = tmp_path / "policies"
     policy.mkdir()
     (policy / "notes.authz").write_text(POLICY)
 
-    evaluate = [environment / "bin" / "authz-eval", "check", "--format", "json"]
+    evaluate: list[str | Path] = [programs / "authz-eval", "check", "--format", "json"]
     allowed = run(*evaluate, policy, *FLAGS, "--scope", "notes:read", cwd=tmp_path)
     assert (allowed.returncode, json.loads(allowed.stdout)["decision"]) == (0, "DECISION_ALLOW")
     denied = run(*evaluate, policy, *FLAGS, cwd=tmp_path)
     assert (denied.returncode, json.loads(denied.stdout)["missing_scopes"]) == (3, ["notes:read"])
 
-    with_server = [environment / "bin" / "authz-server", "--policies", policy, "--listen", "127.0.0.1:0"]
-    server = subprocess.Popen(with_server, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    serve: list[str | Path] = [programs / "authz-server", "--policies", policy, "--listen", "127.0.0.1:0"]
+    server = subprocess.Popen(serve, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     try:
         asked = run(*evaluate, "--server", address(server), *FLAGS, "--scope", "notes:read", cwd=tmp_path)
         assert (asked.returncode, json.loads(asked.stdout)["rules"]) == (0, ["notes:own"])
         server.send_signal(signal.SIGTERM)
-        server.communicate(timeout=30)
-        assert server.returncode == 0
+        assert server.wait(timeout=30) == 0
     finally:
         server.kill()
         server.communicate()
@@ -94,11 +90,5 @@ def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def address(server: subprocess.Popen[str]) -> str:
     """Wait until the server's log says where it listens."""
-    lines = log(server)
-    return next(found[0] for line in lines if (found := re.search(r"127\.0\.0\.1:[1-9][0-9]*", line)))
-
-
-def log(server: subprocess.Popen[str]) -> Iterator[str]:
-    """Yield the server's log, line by line."""
     assert server.stderr is not None
-    yield from server.stderr
+    return next(found[0] for line in server.stderr if (found := re.search(r"127\.0\.0\.1:[1-9][0-9]*", line)))

@@ -31,6 +31,9 @@ def _assert_borne_out(explanation: Explanation, told: str) -> None:
         for name in decision.rules:
             assert traced[name].kind.startswith(kind), told
             assert traced[name].outcome is outcome, told
+        if outcome is not Outcome.UNKNOWN:  # all of them decide, not only the first (L61)
+            found = {t.name for t in explanation.rules if t.kind.startswith(kind) and t.outcome is outcome}
+            assert found == set(decision.rules), told
     if decision.effect is Effect.ALLOW:
         assert decision.rules, told
         assert explanation.nearest == "", told

@@ -22,6 +22,8 @@ from tests.strategies import (
     build,
     cases,
     relabelled,
+    requests,
+    whole_set_policies,
 )
 
 if TYPE_CHECKING:
@@ -103,10 +105,10 @@ Drawn = tuple[Policy, list["Request"]]
 @given(cases(labelled=True), st.randoms(use_true_random=True))
 def test_order_in_a_policy_means_nothing(case: Drawn, random: Random) -> None:
     """L65, L21: files, blocks, declarations, statements, patterns, types, roles and scopes in any order."""
-    policy, requests = case
+    policy, asked = case
     shuffled = _Shuffler(random).policy(policy)
     one, other = build(policy), build(shuffled)
-    for request in requests:
+    for request in asked:
         first, second = one.decide(request), other.decide(request)
         told = f"{policy}\n=== shuffled\n{shuffled}\n{request}\n{first}\n{second}"
         assert (first.effect, first.reason) == (second.effect, second.reason), told
@@ -119,10 +121,10 @@ def test_order_in_a_policy_means_nothing(case: Drawn, random: Random) -> None:
 @given(cases(labelled=True), st.randoms(use_true_random=True))
 def test_saying_a_thing_twice_means_nothing(case: Drawn, random: Random) -> None:
     """L65: duplicates of blocks, statements, patterns, types, roles and scopes."""
-    policy, requests = case
+    policy, asked = case
     repeated = relabelled(_Shuffler(random, repeat=True).policy(policy))
     one, other = build(policy), build(repeated)
-    for request in requests:
+    for request in asked:
         first, second = one.decide(request), other.decide(request)
         told = f"{policy}\n=== repeated\n{repeated}\n{request}\n{first}\n{second}"
         assert (first.effect, first.reason) == (second.effect, second.reason), told
@@ -133,11 +135,11 @@ def test_saying_a_thing_twice_means_nothing(case: Drawn, random: Random) -> None
 @given(cases(labelled=True))
 def test_how_a_policy_is_cut_into_files_means_nothing(case: Drawn) -> None:
     """L1: a policy is the union of its files."""
-    policy, requests = case
+    policy, asked = case
     merged = Policy((File("one.authz", tuple(item for file in policy.files for item in file.items)),))
     apart = Policy(tuple(File(f"f{n}.authz", (item,)) for n, item in enumerate(merged.files[0].items)))
     programs = [build(each) for each in (policy, merged, apart)]
-    for request in requests:
+    for request in asked:
         answers = [program.decide(request) for program in programs]
         told = f"{policy}\n{request}\n{answers}"
         assert len({(a.effect, a.reason, a.missing_scopes) for a in answers}) == 1, told
@@ -183,19 +185,16 @@ def _turned_request(request: Request) -> Request:
 @given(cases())
 def test_order_and_repetition_in_a_request_mean_nothing(case: Drawn) -> None:
     """L65, L12: roles, scopes, attributes, ancestors, tags; a JSON array is a set."""
-    policy, requests = case
+    policy, asked = case
     program = build(policy)
-    for request in requests:
+    for request in asked:
         turned = _turned_request(request)
         assert program.decide(turned) == program.decide(request), f"{policy}\n{request}\n{turned}"
 
 
-@given(cases())
-def test_roles_and_scopes_that_the_policy_does_not_know_change_nothing(case: Drawn) -> None:
-    """L65, L30."""
-    policy, requests = case
+def _assert_strangers_change_nothing(policy: Policy, asked: list[Request]) -> None:
     program = build(policy)
-    for request in requests:
+    for request in asked:
         known = replace(
             request,
             scopes=[name for name in request.scopes if name != STRANGE_SCOPE],
@@ -207,12 +206,24 @@ def test_roles_and_scopes_that_the_policy_does_not_know_change_nothing(case: Dra
         assert program.decide(more) == program.decide(known), f"{policy}\n{more}"
 
 
+@given(cases())
+def test_roles_and_scopes_that_the_policy_does_not_know_change_nothing(case: Drawn) -> None:
+    """L65, L30."""
+    _assert_strangers_change_nothing(*case)
+
+
+@given(whole_set_policies().flatmap(lambda policy: st.tuples(st.just(policy), requests(policy))))
+def test_roles_and_scopes_that_the_policy_does_not_know_are_not_counted(case: Drawn) -> None:
+    """L30: `scopes` and `roles` hold only names that the policy mentions."""
+    _assert_strangers_change_nothing(*case)
+
+
 @given(cases(depth=1))
 def test_every_decision_is_one_of_those_that_the_table_knows(case: Drawn) -> None:
     """L61, L66: each reason belongs to one effect, lists are sorted, and the revision is the policy's."""
-    policy, requests = case
+    policy, asked = case
     program = build(policy)
-    for request in requests:
+    for request in asked:
         decision = program.decide(request)
         told = f"{policy}\n{request}\n{decision}"
         assert (decision.effect is Effect.ALLOW) == (decision.reason is Reason.ALLOWED), told
