@@ -1246,8 +1246,19 @@ class Judge:
                 if looked > MAX_SETS:
                     return None
                 if self.judge(frozenset(chosen)).is_allow:
-                    return frozenset(chosen)
+                    return self.narrowed(frozenset(chosen), candidates)
         return None
+
+    def narrowed(self, missing: frozenset[str], candidates: Sequence[str]) -> frozenset[str]:
+        """Exchange broad scopes for narrower ones, one at a time, as long as the request stays ALLOW."""
+        implied = [(one.name.value, one.implies) for one in self.policy.scopes]
+        for scope in sorted(missing):
+            for narrower in candidates:
+                is_narrower = narrower in closure({scope}, implied) and scope not in closure({narrower}, implied)
+                exchanged = missing - {scope} | {narrower}
+                if is_narrower and narrower not in missing and self.judge(exchanged).is_allow:
+                    return self.narrowed(exchanged, candidates)
+        return missing
 
     def candidates(self) -> set[str]:
         """Return the scopes that the applicable blocks name."""

@@ -185,7 +185,8 @@ class Builder:
     def who(self, children: Children) -> Part:
         if type(children[0]) is Token:
             return _part("who", ast.Who(children[0].text, None, (), children[0].span), children)  # type: ignore[arg-type]  # ANYONE or PUBLIC
-        return _part("who", ast.Who(*children[0].value, children[0].span), children)
+        kind, mode, names = children[0].value
+        return _part("who", ast.Who(kind, mode, names, children[0].span), children)
 
     def who_names(self, children: Children) -> Part:
         mode = children[1].text if type(children[1]) is Token else None
@@ -339,7 +340,7 @@ class Builder:
         return _part("clauses", tuple(clauses), children or [Part("", None, None)])
 
     def clause_part(self, children: Children) -> Part:
-        kind = children[0].value if type(children[0]) is Part else None
+        kind: Any = children[0].value if type(children[0]) is Part else None
         attributes = children[-1] if type(children[-1]) is ast.JsonObject else None
         return _part("clause", ast.Clause(kind, _texts(children), attributes, _span(children)), children)
 

@@ -375,7 +375,7 @@ class Checker:
         return Typed(checked.Unknown(ANY, Place(source, step.span)), ANY)
 
     def no_attributes(self, what: str, step: ast.Attribute | ast.Index, source: Source) -> Typed:
-        self.error("unknown-attribute", f"{what} has no attributes", source, step.span)
+        self.error("unknown-attribute", f"{what} has no attributes", source, step.span, "leave this out")
         return Typed(checked.Unknown(ANY, Place(source, step.span)), ANY)
 
     # --- Comparisons ----------------------------------------------------------------------------
@@ -561,6 +561,9 @@ class Checker:
                 at += 2
             elif character == "{":
                 end = _closing_brace(text, at)
+                if end is None:
+                    self.report.error("invalid-pattern", "`{` without `}` in this pattern", place, "write `{{` for the brace itself")
+                    break
                 parts.append(literal)
                 literal = ""
                 value = self.insertion(text[at + 1 : end], place)
@@ -688,7 +691,7 @@ class Checker:
         fits = kind in _SIZED if wanted is ANY else kind in {wanted.kind, "dynamic"}
         if not fits:
             expected = "a string, set or map" if wanted is ANY else _a(wanted)
-            self.mismatch(f"`{name}` takes {expected}, and this is {_a(part.type)}", part.node.place)
+            self.mismatch(f"`{name}` takes {expected}, and this is {_a(part.type)}", part.node.place, f"write it as in `{_USAGE[name]}`")
 
     def constant(self, name: str, parts: list[Typed], type_: Type, place: Place) -> Typed | None:
         """Read literal times, addresses, networks and zones now, so that a typing error shows at once."""
@@ -778,7 +781,7 @@ def _sum_kind(left: str, sign: str, right: str) -> str | None:
     return table.get((left, sign, right))
 
 
-def _closing_brace(text: str, at: int) -> int:
+def _closing_brace(text: str, at: int) -> int | None:
     """Find the `}` that ends the expression opened at `at`; strings inside may hold braces."""
     quoted = False
     for index in range(at + 1, len(text)):
@@ -787,7 +790,7 @@ def _closing_brace(text: str, at: int) -> int:
             quoted = not quoted
         elif character == "}" and not quoted:
             return index
-    return len(text)
+    return None
 
 
 def _moved(written: ast.Expr, span: ast.Span) -> ast.Expr:

@@ -196,7 +196,7 @@ class _Printer:
             return
         lines = [head] if head else []
         for word, condition in written:
-            joint = {ast.And: "and", ast.Or: "or"}.get(type(condition))
+            joint = "and" if isinstance(condition, ast.And) else "or" if isinstance(condition, ast.Or) else ""
             items = condition.items if isinstance(condition, (ast.And, ast.Or)) else (condition,)
             level = _level(condition) + 1 if joint else 0
             first, *rest = [_child(item, level) for item in items]
@@ -338,7 +338,7 @@ def _json(node: ast.JsonValue) -> str:
 
 # --- Expressions ----------------------------------------------------------------------------
 
-_LEVELS: Final = {
+_LEVELS: Final[dict[type, int]] = {
     ast.If: 0, ast.Or: 1, ast.And: 2, ast.Not: 3, ast.Compare: 4, ast.Chain: 4, ast.Has: 4, ast.Range: 5, ast.Sum: 6, ast.Coalesce: 7,
 }  # fmt: skip
 _OPERAND: Final = 8

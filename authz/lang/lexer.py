@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Cc but tab, LF and CR; a CR that no LF follows; the bidirectional controls; the byte order mark.
 _FORBIDDEN: Final = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]|\r(?!\n)"
+    "([\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff])\\1*|\r(?!\n)"
 )
 _ESCAPE: Final = re.compile(r"\\(?:u\{([0-9A-Fa-f]{1,6})\}|(.))", re.DOTALL)
 _SIMPLE_ESCAPES: Final = {'"': '"', "\\": "\\", "n": "\n", "t": "\t"}
@@ -100,7 +100,7 @@ class _Reader:
 
     def forbidden_characters(self) -> None:
         for match in _FORBIDDEN.finditer(self.source.text):
-            character = match[0]
+            character = match[0][0]  # of a run of one character, which is one finding
             name = f"U+{ord(character):04X}"
             if character == "\r":
                 self.report("lone-carriage-return", "carriage return without a newline", match.start(), match.end(),
@@ -181,7 +181,7 @@ class _Reader:
             return 0
         nanoseconds = int(digits) * ast.DURATION_UNITS[text[len(digits) :]] if len(digits) <= 20 else MAX_DURATION + 1
         if nanoseconds > MAX_DURATION:
-            self.report("invalid-duration", f"`{text[:40]}` is longer than 3 660 000 days", *span)
+            self.report("invalid-duration", f"`{text[:40]}` is longer than 3 660 000 days", *span, "write a shorter one")
             return 0
         return nanoseconds
 

@@ -144,7 +144,7 @@ class _Parse:
         self.tokens = read.tokens
         self.comments = read.comments
         self.diagnostics = read.diagnostics
-        self.broken = bool(read.diagnostics)
+        self.broken = not read.complete
         self.span = ast.Span(0, len(source.text))
         self.statements = _STATEMENTS if start == "policy" else frozenset()
         names = _TEST_STARTS if start == "tests" else _DECLARATIONS.keys() - _TEST_STARTS
@@ -168,7 +168,6 @@ class _Parse:
         except _UnexpectedTokenError as error:
             if complete:
                 self.unexpected(end, error.expected)
-        self.broken = True
         self.cut(self.frames[0])
         return self.machine.finish(end)  # type: ignore[no-any-return]  # as above
 
@@ -178,7 +177,6 @@ class _Parse:
         try:
             self.machine.feed(token)
         except _UnexpectedTokenError as error:
-            self.broken = True
             self.unexpected(token, error.expected)
             return self.recover(index)
         depth = len(self.machine.states) - 1
@@ -203,6 +201,8 @@ class _Parse:
 
     def cut(self, frame: _Frame) -> None:
         """Put the parser back to where it was before the frame's first token."""
+        if frame.token.type not in self.statements and frame.token.type != "TOOL":
+            self.broken = True  # what was cut may have declared something
         del self.machine.states[frame.depth :]
         del self.machine.values[frame.depth - 1 :]
         self.leave_finished(frame.depth)
@@ -218,6 +218,8 @@ class _Parse:
             frame = self.frames[-1]
             nested = sum(brace.token.span.start > frame.token.span.start for brace in self.braces)
             self.cut(frame)
+        elif not self.in_tool_block():
+            self.broken = True  # as this may have, misspelt
         at = self.next_start(index, nested)
         if self.in_tool_block() and at < len(self.tokens) and self.opens_declaration(at):
             self.cut(self.frames[-1])  # a tool block holds no declarations: it was never closed
@@ -266,8 +268,10 @@ class _Parse:
             help_ = "statements stand inside a `tool` block"
         elif token.type in {"ROLE", "SCOPE"} and "TEST" in self.declarations:
             help_ = f"did you mean `{token.text}s`?"
-        elif token.text in _INSTEAD and not {token.type} & expected:
+        elif token.text in _INSTEAD:
             help_ = _INSTEAD[token.text]
+        elif expected == {"NAME"} and token.text.isidentifier():
+            help_ = f"`{token.text}` is a keyword; choose another name"
         self.diagnostics.append(Diagnostic("syntax", message, self.source, token.span, help_, related))
 
 
@@ -283,13 +287,18 @@ def _unexpected(token: Token, expected: set[str]) -> tuple[str, str]:
             expected = expected - names
     choices += sorted(f"`{_texts().get(name, name.lower())}`" for name in expected - _OPERATORS - {"$END"})
     if not choices:
-        return found, "expected the end"
+        choices = sorted(f"`{_texts()[name]}`" for name in expected - {"$END"}) or ["the end"]
     if len(choices) > _MAX_EXPECTED:
         choices = [*choices[: _MAX_EXPECTED - 1], "another word that fits here"]
     return found, "expected " + " or ".join([", ".join(choices[:-1]), choices[-1]] if len(choices) > 1 else choices)
 
 
-_INSTEAD: Final = {"=": "to compare, write `==`", "|": "to join conditions, write `or`"}
+_NO_FILES: Final = "a policy is all files of its folder; none names another"
+_INSTEAD: Final = {
+    "=": "to compare, write `==`", "|": "to join conditions, write `or`", "permit": "write `allow`",
+    "grant": "write `allow`", "forbid": "write `deny`", "import": _NO_FILES, "include": _NO_FILES,
+}  # fmt: skip
+"""What to write instead of what other languages have."""
 _OPERATORS: Final = frozenset({
     "AND", "OR", "PLUS", "MINUS", "IN", "LIKE", "UNDER", "MATCHES", "HAS", "SUBSET", "INTERSECTS", "NOT", "LESSTHAN",
     "MORETHAN", "DOT", "LSQB", "__ANON_0", "__ANON_1", "__ANON_2", "__ANON_3", "__ANON_4", "__ANON_5",
@@ -297,8 +306,8 @@ _OPERATORS: Final = frozenset({
 _KINDS: Final = {
     "a name": frozenset({"NAME", "ACROSS", "WITH", "ELSE"}),  # any word will do
     "an expression": frozenset({"NAME", "STRING", "LSQB", "TRUE"}),
-    "a declaration": frozenset({"SCOPE", "LET", "TOOL"}),
-    "a statement": _STATEMENTS,
+    "a declaration such as `tool`": frozenset({"SCOPE", "LET", "TOOL"}),
+    "a statement such as `allow`": _STATEMENTS,
     "an operator": frozenset({"AND", "OR"}),
     "a number": frozenset({"NUMBER"}),
     "a duration such as 15m": frozenset({"DURATION"}),

@@ -38,13 +38,26 @@ def missing_scopes(plan: Plan, request: Request, foreign: bool) -> tuple[str, ..
         _, scopes = heappop(frontier)
         trial = with_scopes(request, scopes) if scopes else request
         if scopes and outcome(plan, trial, foreign)[0] is Step.ALLOW:
-            return scopes
+            return _narrowed(plan, request, scopes, foreign)
         for scope in _useful(plan, trial):
             larger = tuple(sorted((*scopes, scope)))
             if larger not in seen:
                 seen.add(larger)
                 heappush(frontier, (len(larger), larger))
     return ()
+
+
+def _narrowed(plan: Plan, request: Request, scopes: tuple[str, ...], foreign: bool) -> tuple[str, ...]:
+    """Exchange broad scopes for narrower ones that do as well: an answer must not teach more than it takes."""
+    for scope in scopes:
+        for narrower in plan.grantable:
+            implied = scope in plan.view.scope_names(narrower) and narrower not in plan.view.scope_names(scope)
+            if not implied or narrower in scopes:
+                continue
+            others = tuple(sorted({*scopes, narrower} - {scope}))
+            if outcome(plan, with_scopes(request, others), foreign)[0] is Step.ALLOW:
+                return _narrowed(plan, request, others, foreign)
+    return scopes
 
 
 def _useful(plan: Plan, request: Request) -> list[str]:
