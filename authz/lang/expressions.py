@@ -583,7 +583,8 @@ class Checker:
         try:
             value = self.value(_moved(parse_expression(text, self.limits), place.span), place.source)
         except ValueError as error:
-            self.report.error("invalid-pattern", f"cannot read `{{{text[:60]}}}` in this pattern: {error}", place,
+            problem = error if text.strip() else "it is empty"
+            self.report.error("invalid-pattern", f"cannot read `{{{text[:60]}}}` in this pattern: {problem}", place,
                               "write `{{` for the brace itself")  # fmt: skip
             return Typed(checked.Unknown(ANY, place), ANY)
         if kind_of(value.type) not in {"string", "dynamic"}:
@@ -597,7 +598,9 @@ class Checker:
             return Typed(checked.Unknown(ANY, place), ANY)
         problem = regex_problem(pattern)
         if problem:
-            self.error("invalid-regex", f"this is not an RE2 expression: {problem}", source, right.span,
+            what, _, where = problem.partition(": ")
+            where = where and f" in `{where[:60]}`"
+            self.error("invalid-regex", f"this is not an RE2 expression: {what}{where}", source, right.span,
                        "RE2 has no back-references and no look-around")  # fmt: skip
         return self.of(checked.Matches(operand.node, pattern, place), BOOL, [operand])
 

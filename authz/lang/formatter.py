@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _WIDTH: Final = 100
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_HEAD: Final = re.compile(r'"[^"\\\n]*(?:\\.[^"\\\n]*)*"|#[^\n]*|[(){]')
+"""What can stand before the brace of a block: strings and comments may hold braces of their own."""
 _ESCAPED: Final = re.compile(
     '["\\\\\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\u2028\u2029]'
 )
@@ -106,29 +108,13 @@ class _Printer:
         self.comments_before(end, position)
 
     def head_end(self, span: ast.Span) -> int:
-        """Return where the body of a block begins: after its brace, and the comments before that are its head's."""
-        at = span.start
-        comments = [c.span for c in self.comments if span.start <= c.span.start < span.end]
-        quoted = False
-        while at < span.end:
-            inside = next((c for c in comments if c.start <= at < c.end), None)
-            if inside is not None:
-                at = inside.end
-                continue
-            character = self.text[at]
-            if character == "\\" and quoted:
-                at += 1
-            elif character == '"':
-                quoted = not quoted
-            elif character == "{" and not quoted and not self.in_arguments(span.start, at):
-                return at
-            at += 1
+        """Return where the brace of a block stands: comments before it belong to the head."""
+        depth = 0
+        for match in _HEAD.finditer(self.text, span.start, span.end):
+            if match[0] == "{" and not depth:
+                return match.start()
+            depth += {"(": 1, ")": -1}.get(match[0], 0)  # a record type among the arguments has braces too
         return span.end
-
-    def in_arguments(self, start: int, at: int) -> bool:
-        """Say whether a brace belongs to a record type among a block's arguments."""
-        head = re.sub(r'"(?:\\.|[^"\\])*"|#[^\n]*', "", self.text[start:at])
-        return head.count("(") > head.count(")")
 
     def body(self, head: str, members: Sequence[object], print_one: Callable[..., None], span: ast.Span,
              apart: Callable[[object, object], bool] = lambda *_: False) -> None:  # fmt: skip

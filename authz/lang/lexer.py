@@ -130,6 +130,7 @@ class _Reader:
                 return Token("STRING", text, "", span)
             case "BAD_NUMBER":
                 self.report("invalid-number", f"`{text[:40]}` is not a number", *span,
+                            "write it out, without an exponent" if text.strip("0123456789") in {"e", "E"} else
                             "a duration is a whole number and one of the units `ms`, `s`, `m`, `h`, `d`")  # fmt: skip
                 return Token("NUMBER", text, 0, span)
             case _:

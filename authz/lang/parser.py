@@ -66,7 +66,7 @@ def parse_expression(text: str, limits: Limits = DEFAULT_LIMITS) -> ast.Expr:
             machine.feed(token)
         return machine.finish(_end(source))  # type: ignore[no-any-return]  # the start symbol is an expression
     except _UnexpectedTokenError as error:
-        raise ValueError(_unexpected(error.token, error.expected)[0]) from None
+        raise ValueError(_unexpected(error.token, error.expected)[0].removesuffix(" of file")) from None
 
 
 class _UnexpectedTokenError(Exception):
@@ -177,7 +177,7 @@ class _Parse:
         try:
             self.machine.feed(token)
         except _UnexpectedTokenError as error:
-            self.unexpected(token, error.expected)
+            self.unexpected(token, error.expected, opens=self.opens_declaration(index))
             return self.recover(index)
         depth = len(self.machine.states) - 1
         kind = token.type
@@ -256,22 +256,22 @@ class _Parse:
         follows = self.declarations.get(self.tokens[index].type)
         return follows is not None and index + 1 < len(self.tokens) and self.tokens[index + 1].type in follows
 
-    def unexpected(self, token: Token, expected: set[str]) -> None:
+    def unexpected(self, token: Token, expected: set[str], *, opens: bool = False) -> None:
         message, help_ = _unexpected(token, expected)
         related: tuple[Related, ...] = ()
-        if self.braces and (token.type == "$END" or token.type in self.declarations):
+        if self.braces and (token.type == "$END" or opens):
             related = (Related(self.source, self.braces[-1].token.span, "this brace is not closed"),)
             help_ = "close the block before this with `}`"
         elif token.type == "RBRACE" and not self.braces:
             help_ = "no block is open here"
+        elif expected == {"NAME"} and token.text.isidentifier():
+            help_ = f"`{token.text}` is a keyword; choose another name"
         elif token.type in self.statements and not self.braces:
             help_ = "statements stand inside a `tool` block"
         elif token.type in {"ROLE", "SCOPE"} and "TEST" in self.declarations:
             help_ = f"did you mean `{token.text}s`?"
         elif token.text in _INSTEAD:
             help_ = _INSTEAD[token.text]
-        elif expected == {"NAME"} and token.text.isidentifier():
-            help_ = f"`{token.text}` is a keyword; choose another name"
         self.diagnostics.append(Diagnostic("syntax", message, self.source, token.span, help_, related))
 
 
@@ -285,6 +285,8 @@ def _unexpected(token: Token, expected: set[str]) -> tuple[str, str]:
         if names <= expected:
             choices.append(shown.strip())
             expected = expected - names
+    if "an expression" in choices:
+        choices, expected = ["an expression"], expected & {"RPAR", "RSQB"}
     choices += sorted(f"`{_texts().get(name, name.lower())}`" for name in expected - _OPERATORS - {"$END"})
     if not choices:
         choices = sorted(f"`{_texts()[name]}`" for name in expected - {"$END"}) or ["the end"]
@@ -306,11 +308,11 @@ _OPERATORS: Final = frozenset({
 _KINDS: Final = {
     "a name": frozenset({"NAME", "ACROSS", "WITH", "ELSE"}),  # any word will do
     "an expression": frozenset({"NAME", "STRING", "LSQB", "TRUE"}),
-    "a declaration such as `tool`": frozenset({"SCOPE", "LET", "TOOL"}),
+    "a declaration such as `tool`": frozenset(_DECLARATIONS.keys() - _TEST_STARTS),
     "a statement such as `allow`": _STATEMENTS,
     "an operator": frozenset({"AND", "OR"}),
     "a number": frozenset({"NUMBER"}),
-    "a duration such as 15m": frozenset({"DURATION"}),
+    "a duration such as `15m`": frozenset({"DURATION"}),
     "a string in double quotes": frozenset({"STRING"}),
     "a name ": frozenset({"NAME"}),
 }

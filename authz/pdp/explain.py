@@ -236,8 +236,13 @@ def _time_text(nanoseconds: int) -> str:
 
 def nearest_rule(plan: Plan, request: Request, foreign: bool) -> CompiledRule | None:
     """Return the allow that came nearest: one that speaks of this caller, else the first by name."""
-    allows = [rule for rule in plan.allows.all if may_apply(rule, foreign)]
-    return next((rule for rule in allows if rule.who(request)), allows[0] if allows else None)
+    first = None
+    for rule in plan.allows.all:
+        if may_apply(rule, foreign):
+            if rule.who(request):
+                return rule
+            first = first or rule
+    return first
 
 
 def first_problem(rules: Iterable[CompiledRule], request: Request) -> str:

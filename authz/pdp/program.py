@@ -41,10 +41,12 @@ class Program:
         if not plan.applies:
             return self._no_block(plan)
         foreign = is_foreign(plan, request)
+        if not foreign and (bits := plan.allowing(request)):
+            return plan.decisions.get(bits) or self._kept(plan, bits, lambda: self._allowed(plan.allowed_by(bits)))
         step, rules = outcome(plan, request, foreign)
         match step:
             case Step.ALLOW:
-                return self._allow(plan, rules)
+                return self._kept(plan, ("allow", *rules), lambda: self._allowed(rules))
             case Step.DENY:
                 return self._deny(plan, rules, request)
             case Step.SHORT:
@@ -92,14 +94,6 @@ class Program:
     def _denial(self, reason: Reason, message: str, rules: Sequence[CompiledRule] = ()) -> Decision:
         return Decision(Effect.DENY, reason, message, _names(rules), self.revision)
 
-    def _allow(self, plan: Plan, rules: list[CompiledRule]) -> Decision:
-        if len(rules) == 1 and rules[0].decision is not None:
-            return rules[0].decision
-        decision = self._kept(plan, tuple(rules), lambda: self._allowed(rules))
-        if len(rules) == 1:
-            rules[0].decision = decision
-        return decision
-
     def _allowed(self, rules: list[CompiledRule]) -> Decision:
         obligations = []
         for rule in sorted(rules, key=lambda rule: rule.name):
@@ -114,14 +108,14 @@ class Program:
     def _no_block(self, plan: Plan) -> Decision:
         if plan.known_tool:
             message = "no rule for this tool speaks of this type of resource"
-            return self._kept(plan, 0, lambda: self._denial(Reason.NO_APPLICABLE_RULE, message))
-        return self._kept(plan, 0, lambda: self._denial(Reason.UNKNOWN_TOOL, "the policy does not know this tool"))
+            return self._kept(plan, "none", lambda: self._denial(Reason.NO_APPLICABLE_RULE, message))
+        return self._kept(plan, "none", lambda: self._denial(Reason.UNKNOWN_TOOL, "the policy does not know this tool"))
 
     def _tenant(self, plan: Plan, request: Request) -> Decision:
         resource_tenant = request.resource.tenant if request.resource is not None else ""
         if resource_tenant and request.tenant:
             message = "the resource belongs to another tenant"
-            return self._kept(plan, 1, lambda: self._denial(Reason.TENANT_MISMATCH, message))
+            return self._kept(plan, "tenant", lambda: self._denial(Reason.TENANT_MISMATCH, message))
         who = "caller" if resource_tenant else "resource"
         message = f"the {who} names no tenant"
         return self._kept(plan, who, lambda: self._denial(Reason.TENANT_UNKNOWN, message))

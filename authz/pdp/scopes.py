@@ -30,14 +30,14 @@ def with_scopes(request: Request, scopes: tuple[str, ...]) -> Request:
 
 def missing_scopes(plan: Plan, request: Request, foreign: bool) -> tuple[str, ...]:
     """Return the fewest scopes, then the first alphabetically, that turn SHORT into ALLOW; () when none do."""
-    frontier: list[tuple[int, tuple[str, ...]]] = [(0, ())]
-    seen: set[tuple[str, ...]] = {()}
+    frontier = [(1, (scope,)) for scope in _useful(plan, request)]  # sorted, and so a heap
+    seen = {scopes for _, scopes in frontier}
     looked_at = 0
     while frontier and looked_at < _MOST_SETS:
         looked_at += 1
         _, scopes = heappop(frontier)
-        trial = with_scopes(request, scopes) if scopes else request
-        if scopes and outcome(plan, trial, foreign)[0] is Step.ALLOW:
+        trial = with_scopes(request, scopes)
+        if outcome(plan, trial, foreign)[0] is Step.ALLOW:
             return _narrowed(plan, request, scopes, foreign)
         for scope in _useful(plan, trial):
             larger = tuple(sorted((*scopes, scope)))
@@ -50,8 +50,8 @@ def missing_scopes(plan: Plan, request: Request, foreign: bool) -> tuple[str, ..
 def _narrowed(plan: Plan, request: Request, scopes: tuple[str, ...], foreign: bool) -> tuple[str, ...]:
     """Exchange broad scopes for narrower ones that do as well: an answer must not teach more than it takes."""
     for scope in scopes:
-        for narrower in plan.grantable:
-            implied = scope in plan.view.scope_names(narrower) and narrower not in plan.view.scope_names(scope)
+        for narrower, granted_by in plan.grantable:
+            implied = scope in granted_by and narrower not in plan.view.scope_names(scope)
             if not implied or narrower in scopes:
                 continue
             others = tuple(sorted({*scopes, narrower} - {scope}))
@@ -62,9 +62,11 @@ def _narrowed(plan: Plan, request: Request, scopes: tuple[str, ...], foreign: bo
 
 def _useful(plan: Plan, request: Request) -> list[str]:
     """Return the scopes of which one at least must be added: those that meet the first failing statement."""
-    lacking = [scope for scope in plan.grantable if not _holds(plan, request, scope)]
+    lacking = [scope for scope, granted_by in plan.grantable if granted_by.isdisjoint(request.scopes)]
+    if not lacking:
+        return lacking
     failing = next((rule for rule in plan.scopes if not rule.true(request)), None)
-    if failing is None or not lacking:
+    if failing is None:
         return lacking
     who = failing.rule.who
     assert isinstance(who, Names)  # every `require scope` names scopes

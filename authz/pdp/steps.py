@@ -35,12 +35,14 @@ def outcome(plan: Plan, request: Request, foreign: bool) -> tuple[Step, list[Com
         allows = [rule for rule in plan.allows.of(request) if rule.rule.across and rule.true(request)]
         if not allows:
             return Step.TENANT, []
-    denies = [rule for rule in plan.denies.of(request) if not rule.false(request)]
-    if denies:
-        return Step.DENY, denies
-    failed = [rule for rule in plan.requirements if not rule.true(request)]
-    if failed:
-        return Step.REQUIRE, failed
+    if plan.denies.all:
+        denies = [rule for rule in plan.denies.of(request) if not rule.false(request)]
+        if denies:
+            return Step.DENY, denies
+    if plan.requirements:
+        failed = [rule for rule in plan.requirements if not rule.true(request)]
+        if failed:
+            return Step.REQUIRE, failed
     if not foreign:
         allows = [rule for rule in plan.allows.of(request) if rule.true(request)]
     if not allows or not all(rule.true(request) for rule in plan.scopes):
