@@ -10,13 +10,13 @@ import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime  # noqa: TC003 (the type of a field, which dataclasses look at)
 from enum import Enum
 from typing import Final, TypeAlias
 
 from authz.errors import InvalidRequestError
 
-Value: TypeAlias = "None | bool | int | float | str | Sequence[Value] | Mapping[str, Value]"
+Value: TypeAlias = "bool | int | float | str | Sequence[Value] | Mapping[str, Value] | None"
 """A JSON value: attributes, arguments and context are made of these."""
 
 Attributes: TypeAlias = Mapping[str, Value]
@@ -121,7 +121,7 @@ class ConditionTrace:
 
 @dataclass(frozen=True, slots=True)
 class RuleTrace:
-    """One statement that could have had a say. `kind` is its first words: "deny", "require role"…"""
+    """One statement that could have had a say. `kind` is its first words, such as "require role"."""
 
     name: str
     kind: str
@@ -174,7 +174,7 @@ class ToolInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One question: may this caller call this tool, on this resource, with these arguments?
+    """Ask whether this caller may call this tool, on this resource, with these arguments.
 
     `now` is the time of the decision; None lets the program read the clock. It must carry an
     offset. Raises `InvalidRequestError`, naming the field, for whatever L60 refuses.

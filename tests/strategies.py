@@ -894,7 +894,7 @@ def tenant_cases(draw: st.DrawFn) -> TenantCase:
         main = File("main.authz", (*author.declarations(), leaks, author.block()))
     else:  # few names are known here, so that one more would show
         whole = Statement("allow", "whole", rest=f"when {author.choose.one(WHOLE_SETS)}")
-        main = File("main.authz", (*author.schema.write(), replace(leaks, statements=(whole,))))
+        main = File("main.authz", ('role "viewer"', *author.schema.write(), replace(leaks, statements=(whole,))))
     mine = File("acme.authz", (author.tenant_block(("acme",), "lead"),))
     patterns = author.choose.one((("globex",), ("gl*", "other"), ("*x",)))
     theirs = [File("zone.authz", (author.tenant_block(patterns, "lead"),)) for _ in range(2)]

@@ -10,6 +10,7 @@ from authz.cli.questions import MAX_BYTES, opened
 from authz.cli.render import GREEN, RED, Paint, printable
 from authz.errors import InvalidRequestError
 from authz.json_form import decision_to_json, read_json
+from authz.lang.checked import Names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -162,7 +163,7 @@ def _row(tool: str, tenants: tuple[str, ...] | None, blocks: Sequence[Block]) ->
     alternatives: set[Term] = set()
     for block in blocks:
         for rule in block.rules:
-            names = rule.who if isinstance(rule.who, tuple) and rule.who.what == "scope" else None
+            names = rule.who if isinstance(rule.who, Names) and rule.who.what == "scope" else None
             if rule.kind == "require scope" and names is not None:
                 required.add(Term(names.mode, names.names, block.types))
             elif rule.kind == "allow":

@@ -1,0 +1,13 @@
+"""Policy text → checked policy, one step a module.
+
+source       text and the places in it
+lexer        text → tokens
+parser       tokens → tree, by the tables of grammar.lark; builder makes the nodes of ast
+symbols      what the policy declares
+expressions  conditions as written → conditions of the core, with types
+validator    the passes, and the CheckedPolicySet of checked
+
+formatter    tree → canonical text
+linter       checked policy → warnings
+diagnostics  how a finding is said; codes says more about each
+"""

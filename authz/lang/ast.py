@@ -7,7 +7,22 @@ and both show in the start-up of `authz-eval`. Every node ends with its `span`. 
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, Self, dataclass_transform
+
+    # To the type checker nodes are frozen dataclasses: matching on unions of named tuples that hold
+    # each other takes mypy minutes.
+    @dataclass_transform(frozen_default=True)
+    class Node:
+        """What every node of a tree is."""
+
+        _fields: ClassVar[tuple[str, ...]]
+
+        def _replace(self, **changes: Any) -> Self: ...
+else:
+    Node = NamedTuple
 
 
 class Span(NamedTuple):
@@ -17,14 +32,14 @@ class Span(NamedTuple):
     end: int
 
 
-class Name(NamedTuple):
+class Name(Node):
     """A bare word that the policy itself defines or that names an attribute (L4)."""
 
     text: str
     span: Span
 
 
-class Text(NamedTuple):
+class Text(Node):
     """A quoted string, its escapes resolved: a scope, role, tool, type, tenant, label or message."""
 
     value: str
@@ -34,42 +49,42 @@ class Text(NamedTuple):
 # --- Types of attributes (L12) --------------------------------------------------------------
 
 
-class NamedType(NamedTuple):
+class NamedType(Node):
     """`string`, `number`, `bool`, `time`, `duration` or `ip`; other words are an error later."""
 
     name: str
     span: Span
 
 
-class UnionType(NamedTuple):
+class UnionType(Node):
     """One of several literal strings."""
 
     options: tuple[Text, ...]
     span: Span
 
 
-class SetType(NamedTuple):
+class SetType(Node):
     """`set<item>`."""
 
     item: TypeExpr
     span: Span
 
 
-class MapType(NamedTuple):
+class MapType(Node):
     """`map<item>`: string keys, values of one type."""
 
     item: TypeExpr
     span: Span
 
 
-class RefType(NamedTuple):
+class RefType(Node):
     """`ref<target>`: an entity of a resource type, or of `subject`."""
 
     target: Name | Text
     span: Span
 
 
-class Field(NamedTuple):
+class Field(Node):
     """One attribute of a shape, `name: type` or `name?: type`."""
 
     name: Name
@@ -78,7 +93,7 @@ class Field(NamedTuple):
     span: Span
 
 
-class RecordType(NamedTuple):
+class RecordType(Node):
     """`{ field… }`."""
 
     fields: tuple[Field, ...]
@@ -100,28 +115,28 @@ DURATION_UNITS: Final = {
 """Nanoseconds in each unit of a duration literal (L39)."""
 
 
-class StringLiteral(NamedTuple):
+class StringLiteral(Node):
     """A quoted string used as a value. For `like` and `under` it may hold `{expr}` parts."""
 
     value: str
     span: Span
 
 
-class NumberLiteral(NamedTuple):
+class NumberLiteral(Node):
     """A number; a value without a fraction is an int."""
 
     value: int | float
     span: Span
 
 
-class BoolLiteral(NamedTuple):
+class BoolLiteral(Node):
     """`true` or `false`."""
 
     value: bool
     span: Span
 
 
-class DurationLiteral(NamedTuple):
+class DurationLiteral(Node):
     """A duration in nanoseconds; `text` keeps the unit that was written."""
 
     nanoseconds: int
@@ -129,28 +144,28 @@ class DurationLiteral(NamedTuple):
     span: Span
 
 
-class SetLiteral(NamedTuple):
+class SetLiteral(Node):
     """`["a", "b"]`, in the order written."""
 
     items: tuple[Expr, ...]
     span: Span
 
 
-class Attribute(NamedTuple):
+class Attribute(Node):
     """`.name`."""
 
     name: str
     span: Span
 
 
-class Index(NamedTuple):
+class Index(Node):
     """`[key]`."""
 
     key: Expr
     span: Span
 
 
-class Reference(NamedTuple):
+class Reference(Node):
     """A root of L30 or a `let`, and the steps from it: `resource.labels["a"]`."""
 
     root: Name
@@ -158,7 +173,7 @@ class Reference(NamedTuple):
     span: Span
 
 
-class Call(NamedTuple):
+class Call(Node):
     """`function(argument, …)`."""
 
     function: Name
@@ -166,28 +181,28 @@ class Call(NamedTuple):
     span: Span
 
 
-class Not(NamedTuple):
+class Not(Node):
     """`not operand`."""
 
     operand: Expr
     span: Span
 
 
-class And(NamedTuple):
+class And(Node):
     """Two or more operands joined by `and`."""
 
     items: tuple[Expr, ...]
     span: Span
 
 
-class Or(NamedTuple):
+class Or(Node):
     """Two or more operands joined by `or`."""
 
     items: tuple[Expr, ...]
     span: Span
 
 
-class If(NamedTuple):
+class If(Node):
     """`if condition then yes else no`."""
 
     condition: Expr
@@ -197,12 +212,24 @@ class If(NamedTuple):
 
 
 CompareOp: TypeAlias = Literal[
-    "==", "!=", "<", "<=", ">", ">=", "in", "not in", "like", "not like",
-    "matches", "under", "subset of", "intersects",
-]  # fmt: skip
+    "==",
+    "!=",
+    "<",
+    "<=",
+    ">",
+    ">=",
+    "in",
+    "not in",
+    "like",
+    "not like",
+    "matches",
+    "under",
+    "subset of",
+    "intersects",
+]
 
 
-class Compare(NamedTuple):
+class Compare(Node):
     """`left op right`."""
 
     op: CompareOp
@@ -211,7 +238,7 @@ class Compare(NamedTuple):
     span: Span
 
 
-class Has(NamedTuple):
+class Has(Node):
     """`operand has a.b`."""
 
     operand: Expr
@@ -219,7 +246,7 @@ class Has(NamedTuple):
     span: Span
 
 
-class Chain(NamedTuple):
+class Chain(Node):
     """`a < b < c`: the validator refuses it, with a better message than the parser could give."""
 
     items: tuple[Expr, ...]
@@ -227,7 +254,7 @@ class Chain(NamedTuple):
     span: Span
 
 
-class Range(NamedTuple):
+class Range(Node):
     """`low..high`, both ends included; only on the right of `in`."""
 
     low: Expr
@@ -235,7 +262,7 @@ class Range(NamedTuple):
     span: Span
 
 
-class Term(NamedTuple):
+class Term(Node):
     """One further operand of a sum, with the sign before it."""
 
     sign: Literal["+", "-"]
@@ -243,7 +270,7 @@ class Term(NamedTuple):
     span: Span
 
 
-class Sum(NamedTuple):
+class Sum(Node):
     """`first + …  - …`, from left to right."""
 
     first: Expr
@@ -251,7 +278,7 @@ class Sum(NamedTuple):
     span: Span
 
 
-class Coalesce(NamedTuple):
+class Coalesce(Node):
     """`a ?? b ?? c`: two or more items."""
 
     items: tuple[Expr, ...]
@@ -259,9 +286,24 @@ class Coalesce(NamedTuple):
 
 
 Expr: TypeAlias = (
-    StringLiteral | NumberLiteral | BoolLiteral | DurationLiteral | SetLiteral | Reference | Call
-    | Not | And | Or | If | Compare | Chain | Has | Range | Sum | Coalesce
-)  # fmt: skip
+    StringLiteral
+    | NumberLiteral
+    | BoolLiteral
+    | DurationLiteral
+    | SetLiteral
+    | Reference
+    | Call
+    | Not
+    | And
+    | Or
+    | If
+    | Compare
+    | Chain
+    | Has
+    | Range
+    | Sum
+    | Coalesce
+)
 LiteralExpr: TypeAlias = StringLiteral | NumberLiteral | BoolLiteral | DurationLiteral | SetLiteral
 
 # --- Statements of a tool block (L22) -------------------------------------------------------
@@ -269,7 +311,7 @@ LiteralExpr: TypeAlias = StringLiteral | NumberLiteral | BoolLiteral | DurationL
 Mode: TypeAlias = Literal["any", "all"]
 
 
-class Who(NamedTuple):
+class Who(Node):
     """Whom a rule speaks of. `mode` is None where none was written; `names` only for role and scope."""
 
     kind: Literal["role", "scope", "anyone", "public"]
@@ -278,7 +320,7 @@ class Who(NamedTuple):
     span: Span
 
 
-class Parameter(NamedTuple):
+class Parameter(Node):
     """One `key: literal` of an obligation."""
 
     name: Name
@@ -286,7 +328,7 @@ class Parameter(NamedTuple):
     span: Span
 
 
-class ObligationClause(NamedTuple):
+class ObligationClause(Node):
     """`"name" { key: literal, … }`; the braces may be left out."""
 
     name: Text
@@ -294,7 +336,7 @@ class ObligationClause(NamedTuple):
     span: Span
 
 
-class Require(NamedTuple):
+class Require(Node):
     """`require role|scope …`."""
 
     kind: Literal["role", "scope"]
@@ -303,14 +345,14 @@ class Require(NamedTuple):
     span: Span
 
 
-class RequireWhen(NamedTuple):
+class RequireWhen(Node):
     """`require when CONDITION`."""
 
     condition: Expr
     span: Span
 
 
-class Rule(NamedTuple):
+class Rule(Node):
     """An `allow` or a `deny`. `across`, `because` and `obligations` as written."""
 
     effect: Literal["allow", "deny"]
@@ -324,7 +366,7 @@ class Rule(NamedTuple):
     span: Span
 
 
-class Limit(NamedTuple):
+class Limit(Node):
     """`limit N per DURATION by KEY, …`."""
 
     calls: NumberLiteral
@@ -333,7 +375,7 @@ class Limit(NamedTuple):
     span: Span
 
 
-class Oblige(NamedTuple):
+class Oblige(Node):
     """`oblige "obligation" {…}`."""
 
     obligation: ObligationClause
@@ -345,7 +387,7 @@ Statement: TypeAlias = Require | RequireWhen | Rule | Limit | Oblige
 # --- Declarations (L10-L24) -----------------------------------------------------------------
 
 
-class GroupReference(NamedTuple):
+class GroupReference(Node):
     """`@NAME` where a tool pattern may stand."""
 
     name: Name
@@ -355,7 +397,7 @@ class GroupReference(NamedTuple):
 Pattern: TypeAlias = Text | GroupReference
 
 
-class ScopeDeclaration(NamedTuple):
+class ScopeDeclaration(Node):
     """`scope "S" implies …`."""
 
     name: Text
@@ -363,7 +405,7 @@ class ScopeDeclaration(NamedTuple):
     span: Span
 
 
-class RoleDeclaration(NamedTuple):
+class RoleDeclaration(Node):
     """`role "R" extends … when …`."""
 
     name: Text
@@ -372,7 +414,7 @@ class RoleDeclaration(NamedTuple):
     span: Span
 
 
-class ShapeDeclaration(NamedTuple):
+class ShapeDeclaration(Node):
     """`resource "T" { … }` (with a `name`), `subject { … }`, `context { … }` or `client { … }`."""
 
     kind: Literal["resource", "subject", "context", "client"]
@@ -382,7 +424,7 @@ class ShapeDeclaration(NamedTuple):
     span: Span
 
 
-class LetDeclaration(NamedTuple):
+class LetDeclaration(Node):
     """`let NAME = EXPRESSION`."""
 
     name: Name
@@ -390,7 +432,7 @@ class LetDeclaration(NamedTuple):
     span: Span
 
 
-class GroupDeclaration(NamedTuple):
+class GroupDeclaration(Node):
     """`tools NAME = PATTERN, …`."""
 
     name: Name
@@ -398,7 +440,7 @@ class GroupDeclaration(NamedTuple):
     span: Span
 
 
-class ToolBlock(NamedTuple):
+class ToolBlock(Node):
     """`tool … [except …] [(…)] [on …] { … }`; `arguments` and `types` are None where not written."""
 
     patterns: tuple[Pattern, ...]
@@ -409,7 +451,7 @@ class ToolBlock(NamedTuple):
     span: Span
 
 
-class TenantBlock(NamedTuple):
+class TenantBlock(Node):
     """`tenant PATTERN, … { … }`."""
 
     patterns: tuple[Text, ...]
@@ -418,19 +460,18 @@ class TenantBlock(NamedTuple):
 
 
 Declaration: TypeAlias = (
-    ScopeDeclaration | RoleDeclaration | ShapeDeclaration | LetDeclaration | GroupDeclaration
-    | ToolBlock | TenantBlock
-)  # fmt: skip
+    ScopeDeclaration | RoleDeclaration | ShapeDeclaration | LetDeclaration | GroupDeclaration | ToolBlock | TenantBlock
+)
 
 
-class Comment(NamedTuple):
+class Comment(Node):
     """From `#` to the end of its line; `text` starts with the `#`."""
 
     text: str
     span: Span
 
 
-class PolicyFile(NamedTuple):
+class PolicyFile(Node):
     """One `.authz` file. `broken` says that some declaration was left out for a syntax error."""
 
     declarations: tuple[Declaration, ...]
@@ -442,20 +483,20 @@ class PolicyFile(NamedTuple):
 # --- Tests (L80) ----------------------------------------------------------------------------
 
 
-class JsonNull(NamedTuple):
+class JsonNull(Node):
     """`null` in a fixture."""
 
     span: Span
 
 
-class JsonList(NamedTuple):
+class JsonList(Node):
     """`[ … ]` in a fixture: any values, in order."""
 
     items: tuple[JsonValue, ...]
     span: Span
 
 
-class JsonMember(NamedTuple):
+class JsonMember(Node):
     """`key: value` in a fixture; the key may be quoted."""
 
     key: str
@@ -463,7 +504,7 @@ class JsonMember(NamedTuple):
     span: Span
 
 
-class JsonObject(NamedTuple):
+class JsonObject(Node):
     """`{ … }` in a fixture."""
 
     members: tuple[JsonMember, ...]
@@ -473,7 +514,7 @@ class JsonObject(NamedTuple):
 JsonValue: TypeAlias = JsonNull | StringLiteral | NumberLiteral | BoolLiteral | JsonList | JsonObject
 
 
-class SubjectSpec(NamedTuple):
+class SubjectSpec(Node):
     """`subject "id" { attributes }`, or `anonymous` when `id` is None."""
 
     id: Text | None
@@ -481,7 +522,7 @@ class SubjectSpec(NamedTuple):
     span: Span
 
 
-class ResourceSpec(NamedTuple):
+class ResourceSpec(Node):
     """`resource "type" "id" { attributes }`; `tenant` and `ancestors` stand among the attributes."""
 
     type: Text
@@ -490,8 +531,8 @@ class ResourceSpec(NamedTuple):
     span: Span
 
 
-class Clause(NamedTuple):
-    """One part of a caller or call: `scopes "a", "b"`, `tenant "t"`, `context { … }`…
+class Clause(Node):
+    """One part of a caller or call, such as `scopes "a", "b"` or `context { … }`.
 
     `texts` holds the strings, `attributes` the braces, whichever the kind takes.
     """
@@ -502,7 +543,7 @@ class Clause(NamedTuple):
     span: Span
 
 
-class Fixture(NamedTuple):
+class Fixture(Node):
     """`fixture NAME = subject … | resource …`, with clauses after a subject."""
 
     name: Name
@@ -511,7 +552,7 @@ class Fixture(NamedTuple):
     span: Span
 
 
-class Expectation(NamedTuple):
+class Expectation(Node):
     """`expect allow|deny [REASON] [by "rule", …] [missing "scope", …] [then "obligation" {…}]…`.
 
     What is not written (None) is not compared.
@@ -525,7 +566,7 @@ class Expectation(NamedTuple):
     span: Span
 
 
-class TestCase(NamedTuple):
+class TestCase(Node):
     """`test "name" { as … [with …] call … [on …] [at …] expect … }`."""
 
     name: Text
@@ -539,7 +580,7 @@ class TestCase(NamedTuple):
     span: Span
 
 
-class TestFile(NamedTuple):
+class TestFile(Node):
     """One `_test.authz` file."""
 
     items: tuple[Fixture | TestCase, ...]

@@ -4,9 +4,9 @@ Each takes the children of its rule, tokens included, and returns a node, or a `
 Nothing here can fail: what the grammar lets through too widely, the validator refuses.
 """
 
-# ruff: noqa: D102  (the rules of grammar.lark say what each method makes)
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 from authz.lang import ast
@@ -81,7 +81,7 @@ class Builder:
 
     def shape_head(self, children: Children) -> Part:
         name = _text(children[1]) if len(children) > 1 else None
-        return _part("head", (children[0].text, name, len(children) > 2), children)  # noqa: PLR2004 (RESOURCE STRING GLOBAL)
+        return _part("head", (children[0].text, name, len(children) > 2), children)
 
     def let_declaration(self, children: Children) -> ast.LetDeclaration:
         return ast.LetDeclaration(_name(children[1]), children[3], _span(children))
@@ -95,9 +95,13 @@ class Builder:
     def tool_block(self, children: Children) -> ast.ToolBlock:
         parts = _parts(children)
         return ast.ToolBlock(
-            parts["patterns"], parts.get("excepted", ()), parts.get("arguments"), parts.get("types"),
-            _nodes(children), _span(children),
-        )  # fmt: skip
+            parts["patterns"],
+            parts.get("excepted", ()),
+            parts.get("arguments"),
+            parts.get("types"),
+            _nodes(children),
+            _span(children),
+        )
 
     def excepted(self, children: Children) -> Part:
         return _part("excepted", children[1].value, children)
@@ -167,9 +171,16 @@ class Builder:
         parts = _parts(children)
         obligations = tuple(child for child in children if type(child) is ast.ObligationClause)
         return ast.Rule(
-            effect, parts.get("label"), parts.get("who"), "across" in parts, parts.get("when"), parts.get("unless"),
-            parts.get("because"), obligations, _span(children),
-        )  # fmt: skip
+            effect,
+            parts.get("label"),
+            parts.get("who"),
+            "across" in parts,
+            parts.get("when"),
+            parts.get("unless"),
+            parts.get("because"),
+            obligations,
+            _span(children),
+        )
 
     def limit(self, children: Children) -> ast.Limit:
         _, count, _, per, _, keys = children
@@ -193,7 +204,7 @@ class Builder:
         return _part("who_names", (children[0].text, mode, children[-1].value), children)
 
     def across(self, children: Children) -> Part:
-        return _part("across", True, children)  # noqa: FBT003 (a value, not a flag)
+        return _part("across", True, children)
 
     def when(self, children: Children) -> Part:
         return _part("when", children[1], children)
@@ -237,9 +248,11 @@ class Builder:
         first, second, *rest = children
         if not rest:
             return ast.Has(first, second.value, _span(children))
-        if len(children) == 3:  # noqa: PLR2004 (left, operator, right)
+        if len(children) == 3:
             return ast.Compare(second.value, first, rest[0], _span(children))
-        return ast.Chain(_nodes(children), tuple(child.value for child in children if type(child) is Part), _span(children))
+        return ast.Chain(
+            _nodes(children), tuple(child.value for child in children if type(child) is Part), _span(children)
+        )
 
     def compare_op(self, children: Children) -> Part:
         return _part("op", " ".join(token.text for token in children), children)
@@ -311,20 +324,27 @@ class Builder:
         parts = _parts(children)
         tool, arguments, resource, at = parts["call"]
         return ast.TestCase(
-            _text(children[1]), parts["caller"], parts["clauses"], tool, arguments, resource, at, parts["expect"],
+            _text(children[1]),
+            parts["caller"],
+            parts["clauses"],
+            tool,
+            arguments,
+            resource,
+            at,
+            parts["expect"],
             _span(children),
-        )  # fmt: skip
+        )
 
     def caller(self, children: Children) -> Part:
         if len(children) == 1 and children[0].text == "anonymous":
             return _part("caller", ast.SubjectSpec(None, None, children[0].span), children)
         if len(children) == 1:
             return _part("caller", _name(children[0]), children)
-        attributes = children[2] if len(children) > 2 else None  # noqa: PLR2004 (SUBJECT STRING object)
+        attributes = children[2] if len(children) > 2 else None
         return _part("caller", ast.SubjectSpec(_text(children[1]), attributes, _span(children)), children)
 
     def resource_spec(self, children: Children) -> ast.ResourceSpec:
-        attributes = children[3] if len(children) > 3 else None  # noqa: PLR2004 (RESOURCE STRING STRING object)
+        attributes = children[3] if len(children) > 3 else None
         return ast.ResourceSpec(_text(children[1]), _text(children[2]), attributes, _span(children))
 
     def clauses(self, children: Children) -> Part:
@@ -350,7 +370,7 @@ class Builder:
     def tool_call(self, children: Children) -> Part:
         parts = _parts(children)
         arguments = next((child for child in children if type(child) is ast.JsonObject), None)
-        at = next((_text(after) for word, after in zip(children, children[1:], strict=False) if _is(word, "AT")), None)
+        at = next((_text(after) for word, after in pairwise(children) if _is(word, "AT")), None)
         return _part("call", (_text(children[1]), arguments, parts.get("target"), at), children)
 
     def target(self, children: Children) -> Part:

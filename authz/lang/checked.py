@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-from authz.lang.ast import Mode, Span  # noqa: TC001 (fields of the tuples below)
-from authz.lang.source import Source  # noqa: TC001 (the same)
-from authz.lang.types import Type  # noqa: TC001 (the same)
+from authz.lang.ast import Mode, Node, Span
+from authz.lang.source import Source
+from authz.lang.types import Type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,7 @@ class Place(NamedTuple):
 # --- Expressions ----------------------------------------------------------------------------
 
 
-class Const(NamedTuple):
+class Const(Node):
     """A value of the policy: text, number, bool, nanoseconds, address, network or frozenset."""
 
     value: Any
@@ -37,7 +37,7 @@ class Const(NamedTuple):
     place: Place
 
 
-class Read(NamedTuple):
+class Read(Node):
     """An attribute: a root of L30 and the keys from it, each a name or an expression."""
 
     root: Literal["subject", "client", "resource", "args", "context"]
@@ -46,15 +46,15 @@ class Read(NamedTuple):
     place: Place
 
 
-class Builtin(NamedTuple):
-    """What every request has a place for: `subject.id`, `tenant`, `tool.read_only`, `now`…"""
+class Builtin(Node):
+    """What every request has a place for, such as `subject.id`, `tenant` or `now`."""
 
     name: str
     type: Type
     place: Place
 
 
-class Held(NamedTuple):
+class Held(Node):
     """`scopes` or `roles` as a set (L30)."""
 
     what: Literal["scopes", "roles"]
@@ -62,35 +62,35 @@ class Held(NamedTuple):
     place: Place
 
 
-class Unknown(NamedTuple):
+class Unknown(Node):
     """What cannot be known: an attribute of a referenced entity that no directory supplies."""
 
     type: Type
     place: Place
 
 
-class Not(NamedTuple):
+class Not(Node):
     """Negation."""
 
     operand: Core
     place: Place
 
 
-class And(NamedTuple):
+class And(Node):
     """Conjunction of two or more."""
 
     items: tuple[Core, ...]
     place: Place
 
 
-class Or(NamedTuple):
+class Or(Node):
     """Disjunction of two or more."""
 
     items: tuple[Core, ...]
     place: Place
 
 
-class If(NamedTuple):
+class If(Node):
     """A choice, of conditions or of values."""
 
     condition: Core
@@ -100,7 +100,7 @@ class If(NamedTuple):
     place: Place
 
 
-class Equal(NamedTuple):
+class Equal(Node):
     """`==` of two values of one kind: a scalar kind, `set`, or `dynamic` where neither side is declared."""
 
     left: Core
@@ -109,7 +109,7 @@ class Equal(NamedTuple):
     place: Place
 
 
-class Order(NamedTuple):
+class Order(Node):
     """`<`, `<=`, `>` or `>=` of numbers, times or durations."""
 
     op: Literal["<", "<=", ">", ">="]
@@ -119,7 +119,7 @@ class Order(NamedTuple):
     place: Place
 
 
-class InSet(NamedTuple):
+class InSet(Node):
     """Membership in a set; `kind` is that of the member, `dynamic` where nothing is declared."""
 
     item: Core
@@ -128,7 +128,7 @@ class InSet(NamedTuple):
     place: Place
 
 
-class InRange(NamedTuple):
+class InRange(Node):
     """Membership in a range, both ends included."""
 
     item: Core
@@ -138,7 +138,7 @@ class InRange(NamedTuple):
     place: Place
 
 
-class InNetwork(NamedTuple):
+class InNetwork(Node):
     """An address in a network."""
 
     address: Core
@@ -146,7 +146,7 @@ class InNetwork(NamedTuple):
     place: Place
 
 
-class InEntity(NamedTuple):
+class InEntity(Node):
     """`resource` or `subject` in one of the entities named (L33)."""
 
     root: Literal["resource", "subject"]
@@ -154,7 +154,7 @@ class InEntity(NamedTuple):
     place: Place
 
 
-class SetTest(NamedTuple):
+class SetTest(Node):
     """`subset of` or `intersects`."""
 
     op: Literal["subset of", "intersects"]
@@ -163,7 +163,7 @@ class SetTest(NamedTuple):
     place: Place
 
 
-class Like(NamedTuple):
+class Like(Node):
     """The whole string against pieces with a `*` between each two; a piece is text and inserted expressions."""
 
     operand: Core
@@ -171,7 +171,7 @@ class Like(NamedTuple):
     place: Place
 
 
-class Under(NamedTuple):
+class Under(Node):
     """A path at or below another; the other is text and inserted expressions."""
 
     operand: Core
@@ -179,7 +179,7 @@ class Under(NamedTuple):
     place: Place
 
 
-class Matches(NamedTuple):
+class Matches(Node):
     """The whole string against an RE2 expression."""
 
     operand: Core
@@ -187,14 +187,14 @@ class Matches(NamedTuple):
     place: Place
 
 
-class Has(NamedTuple):
+class Has(Node):
     """Whether an attribute is there and of its type."""
 
     operand: Read | Builtin | Unknown
     place: Place
 
 
-class Coalesce(NamedTuple):
+class Coalesce(Node):
     """The first item that is not missing; all but the last are attributes."""
 
     items: tuple[Core, ...]
@@ -202,7 +202,7 @@ class Coalesce(NamedTuple):
     place: Place
 
 
-class Sum(NamedTuple):
+class Sum(Node):
     """Operands with their signs, +1 or -1; `kind` of the result."""
 
     operands: tuple[tuple[int, Core], ...]
@@ -210,7 +210,7 @@ class Sum(NamedTuple):
     place: Place
 
 
-class Call(NamedTuple):
+class Call(Node):
     """A function of L38 and its arguments; zones are Const."""
 
     function: str
@@ -220,14 +220,35 @@ class Call(NamedTuple):
 
 
 Core: TypeAlias = (
-    Const | Read | Builtin | Held | Unknown | Not | And | Or | If | Equal | Order | InSet | InRange | InNetwork
-    | InEntity | SetTest | Like | Under | Matches | Has | Coalesce | Sum | Call
-)  # fmt: skip
+    Const
+    | Read
+    | Builtin
+    | Held
+    | Unknown
+    | Not
+    | And
+    | Or
+    | If
+    | Equal
+    | Order
+    | InSet
+    | InRange
+    | InNetwork
+    | InEntity
+    | SetTest
+    | Like
+    | Under
+    | Matches
+    | Has
+    | Coalesce
+    | Sum
+    | Call
+)
 
 # --- Rules ----------------------------------------------------------------------------------
 
 
-class Names(NamedTuple):
+class Names(Node):
     """Roles or scopes that a rule asks for, any or all of them; sorted, each once."""
 
     what: Literal["role", "scope"]
@@ -235,7 +256,7 @@ class Names(NamedTuple):
     names: tuple[str, ...]
 
 
-class Rule(NamedTuple):
+class Rule(Node):
     """One statement. Which fields count depends on `kind`; a limit is not kept here (L70).
 
     `who` is None for a requirement with a condition and for a deny that speaks of every caller;
@@ -252,7 +273,7 @@ class Rule(NamedTuple):
     place: Place
 
 
-class Block(NamedTuple):
+class Block(Node):
     """A tool block, its groups put in. `types` is None without `on`; `section` is None outside tenant blocks."""
 
     patterns: tuple[str, ...]
@@ -263,7 +284,7 @@ class Block(NamedTuple):
     place: Place
 
 
-class DerivedRole(NamedTuple):
+class DerivedRole(Node):
     """A role held exactly when a condition is true; `holds` is what it extends, itself included."""
 
     name: str
@@ -273,14 +294,14 @@ class DerivedRole(NamedTuple):
     place: Place
 
 
-class Mentions(NamedTuple):
+class Mentions(Node):
     """The scopes and roles that some part of a policy knows (L30, L65)."""
 
     scopes: frozenset[str]
     roles: frozenset[str]
 
 
-class CheckedPolicySet(NamedTuple):
+class CheckedPolicySet(Node):
     """A valid policy.
 
     `scopes` and `roles` map each name to all it stands for, itself included. `sections` are the

@@ -7,7 +7,7 @@ were written out (L15); within one place it is checked once and shared.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from authz.lang import ast, checked
 from authz.lang.checked import Core, Place
@@ -15,8 +15,21 @@ from authz.lang.diagnostics import near
 from authz.lang.parser import parse_expression
 from authz.lang.symbols import ROOTS, Let, Reporter, Symbols
 from authz.lang.types import (
-    ANY, BOOL, CIDR, DURATION, DYNAMIC, IP, NUMBER, ORDERED, RANGE, SCALARS, STRING, TIME, Type, kind_of, set_of,
-)  # fmt: skip
+    ANY,
+    BOOL,
+    CIDR,
+    DURATION,
+    DYNAMIC,
+    IP,
+    NUMBER,
+    ORDERED,
+    SCALARS,
+    STRING,
+    TIME,
+    Type,
+    kind_of,
+    set_of,
+)
 from authz.lang.values import read_address, read_network, read_time, split_path
 
 if TYPE_CHECKING:
@@ -32,10 +45,15 @@ _BUILTINS: Final = {
     "client": {"id": STRING},
     "resource": {"type": STRING, "id": STRING, "tenant": STRING, "ancestors": STRINGS},
     "tool": {
-        "name": STRING, "server": STRING, "tags": STRINGS, "read_only": BOOL, "destructive": BOOL, "idempotent": BOOL,
+        "name": STRING,
+        "server": STRING,
+        "tags": STRINGS,
+        "read_only": BOOL,
+        "destructive": BOOL,
+        "idempotent": BOOL,
         "open_world": BOOL,
     },
-}  # fmt: skip
+}
 _FUNCTIONS: Final[dict[str, tuple[tuple[Type, ...], Type]]] = {
     "time": ((STRING,), TIME),
     "ip": ((STRING,), IP),
@@ -49,11 +67,17 @@ _FUNCTIONS: Final[dict[str, tuple[tuple[Type, ...], Type]]] = {
     "contains": ((STRING, STRING), BOOL),
 }
 _USAGE: Final = {
-    "time": 'time("2026-01-31T08:00:00Z")', "ip": 'ip("10.0.0.1")', "cidr": 'cidr("10.0.0.0/8")',
-    "hour": 'hour(now, "Europe/Berlin")', "weekday": 'weekday(now, "Europe/Berlin")', "size": "size(roles)",
-    "lower": "lower(subject.id)", "starts_with": 'starts_with(subject.id, "svc-")',
-    "ends_with": 'ends_with(subject.id, "@example.com")', "contains": 'contains(subject.id, "@")',
-}  # fmt: skip
+    "time": 'time("2026-01-31T08:00:00Z")',
+    "ip": 'ip("10.0.0.1")',
+    "cidr": 'cidr("10.0.0.0/8")',
+    "hour": 'hour(now, "Europe/Berlin")',
+    "weekday": 'weekday(now, "Europe/Berlin")',
+    "size": "size(roles)",
+    "lower": "lower(subject.id)",
+    "starts_with": 'starts_with(subject.id, "svc-")',
+    "ends_with": 'ends_with(subject.id, "@example.com")',
+    "contains": 'contains(subject.id, "@")',
+}
 _SIZED: Final = frozenset({"string", "set", "map", "dynamic"})
 
 
@@ -95,8 +119,12 @@ class Checker:
         """Check a whole condition: of type bool, or of none that is known (L50)."""
         result = self.truth(written, source)
         if result.terms > self.limits.condition_terms:
-            self.report.error("condition-too-long", f"this condition has more than {self.limits.condition_terms} terms, "
-                              "`let`s included", Place(source, written.span), "split the rule, or use a set and `in`")  # fmt: skip
+            self.report.error(
+                "condition-too-long",
+                f"this condition has more than {self.limits.condition_terms} terms, `let`s included",
+                Place(source, written.span),
+                "split the rule, or use a set and `in`",
+            )
         return result.node
 
     def let(self, let: Let) -> Typed:
@@ -108,8 +136,13 @@ class Checker:
     def truth(self, written: ast.Expr, source: Source) -> Typed:
         result = self.any(written, source)
         if kind_of(result.type) not in {"bool", "dynamic"}:
-            self.error("not-a-condition", f"this is {_a(result.type)}, not a condition", source, written.span,
-                       "compare it with something")  # fmt: skip
+            self.error(
+                "not-a-condition",
+                f"this is {_a(result.type)}, not a condition",
+                source,
+                written.span,
+                "compare it with something",
+            )
         return result._replace(terms=max(result.terms, 1))
 
     def any(self, written: ast.Expr, source: Source) -> Typed:
@@ -129,8 +162,13 @@ class Checker:
             case ast.Compare():
                 return self.compare(written, source)
             case ast.Chain():
-                self.error("chained-comparison", "comparisons do not chain", source, written.span,
-                           "join two comparisons with `and`, or put one in brackets")  # fmt: skip
+                self.error(
+                    "chained-comparison",
+                    "comparisons do not chain",
+                    source,
+                    written.span,
+                    "join two comparisons with `and`, or put one in brackets",
+                )
                 return Typed(checked.Unknown(ANY, place), ANY, 1)
             case ast.Has(operand, path):
                 return self.has(operand, path, source, place)
@@ -143,8 +181,13 @@ class Checker:
             case ast.Reference():
                 return self.reference(written, source)
             case ast.Range():
-                self.error("misplaced-range", "a range stands only on the right of `in`", source, written.span,
-                           "ask with `in`, as in `context.risk in 0..50`")  # fmt: skip
+                self.error(
+                    "misplaced-range",
+                    "a range stands only on the right of `in`",
+                    source,
+                    written.span,
+                    "ask with `in`, as in `context.risk in 0..50`",
+                )
                 return Typed(checked.Unknown(ANY, place), ANY)
             case _:
                 return self.literal(written, source)
@@ -152,8 +195,13 @@ class Checker:
     def value(self, written: ast.Expr, source: Source) -> Typed:
         result = self.any(written, source)
         if result.type is CIDR:
-            self.error("misplaced-cidr", "`cidr` stands only on the right of `in`", source, written.span,
-                       'ask with `in`, as in `context.ip in cidr("10.0.0.0/8")`')  # fmt: skip
+            self.error(
+                "misplaced-cidr",
+                "`cidr` stands only on the right of `in`",
+                source,
+                written.span,
+                'ask with `in`, as in `context.ip in cidr("10.0.0.0/8")`',
+            )
             return result._replace(type=ANY, node=checked.Unknown(ANY, Place(source, written.span)))
         return result
 
@@ -163,8 +211,13 @@ class Checker:
         terms = sum(part.terms for part in parts)
         depth = max((part.depth for part in parts), default=0) + deeper
         if depth > self.limits.nesting:
-            self.error("nesting-too-deep", f"this nests deeper than {self.limits.nesting} levels once `let`s are put in",
-                       node.place.source, node.place.span, "join conditions with `and` and `or`, which do not nest")  # fmt: skip
+            self.error(
+                "nesting-too-deep",
+                f"this nests deeper than {self.limits.nesting} levels once `let`s are put in",
+                node.place.source,
+                node.place.span,
+                "join conditions with `and` and `or`, which do not nest",
+            )
             return Typed(checked.Unknown(ANY, node.place), ANY, 1)
         return Typed(node, type_, terms, depth)
 
@@ -196,12 +249,17 @@ class Checker:
         parts: list[checked.Const] = []
         for item in items:
             if not isinstance(item, (ast.StringLiteral, ast.NumberLiteral, ast.BoolLiteral, ast.DurationLiteral)):
-                self.error("not-a-literal", "a set holds literals only", source, item.span, "join comparisons with `or`")
+                self.error(
+                    "not-a-literal", "a set holds literals only", source, item.span, "join comparisons with `or`"
+                )
                 continue
             part = cast("checked.Const", self.literal(item, source).node)
             if parts and part.type != parts[0].type:
-                self.mismatch(f"this set holds {_a(parts[0].type)} and {_a(part.type)}", part.place,
-                              "a set holds literals of one type")  # fmt: skip
+                self.mismatch(
+                    f"this set holds {_a(parts[0].type)} and {_a(part.type)}",
+                    part.place,
+                    "a set holds literals of one type",
+                )
                 continue
             parts.append(part)
         type_ = set_of(parts[0].type if parts else DYNAMIC)
@@ -220,8 +278,13 @@ class Checker:
             type_ = TIME if root == "now" else STRING
             return Typed(checked.Builtin(root, type_, place), type_)
         if not steps:
-            self.error("not-a-value", f"`{root}` is not a value by itself", source, written.span,
-                       f"name an attribute of it, such as `{root}.{next(iter(_BUILTINS.get(root, {'name': 0})))}`")  # fmt: skip
+            self.error(
+                "not-a-value",
+                f"`{root}` is not a value by itself",
+                source,
+                written.span,
+                f"name an attribute of it, such as `{root}.{next(iter(_BUILTINS.get(root, {'name': 0})))}`",
+            )
             return Typed(checked.Unknown(ANY, place), ANY)
         return self.attribute(root, steps, source, place)
 
@@ -231,8 +294,12 @@ class Checker:
         place = Place(source, written.span)
         if let is None:
             visible = [key for key, section in self.symbols.lets if section in {None, self.scope.section}]
-            self.report.unless_gaps("unknown-name", f"there is no name `{name}`", Place(source, written.root.span),
-                                    near(name, [*ROOTS, *visible, "true", "false"]) or "declare it with `let`, or quote it if it is text")  # fmt: skip
+            self.report.unless_gaps(
+                "unknown-name",
+                f"there is no name `{name}`",
+                Place(source, written.root.span),
+                near(name, [*ROOTS, *visible, "true", "false"]) or "declare it with `let`, or quote it if it is text",
+            )
             return Typed(checked.Unknown(ANY, place), ANY)
         if id(let) in self.open_lets:  # a cycle, which collect() has reported
             return Typed(checked.Unknown(ANY, place), ANY)
@@ -249,9 +316,7 @@ class Checker:
             return self.steps(base.node, base.type, written.steps, source, Place(source, written.span))
         return self.no_attributes(f"`{written.root.text}`", written.steps[0], source)
 
-    def attribute(
-        self, root: str, steps: tuple[ast.Attribute | ast.Index, ...], source: Source, place: Place
-    ) -> Typed:
+    def attribute(self, root: str, steps: tuple[ast.Attribute | ast.Index, ...], source: Source, place: Place) -> Typed:
         first, rest = steps[0], steps[1:]
         name = _name_of(first)
         builtin = _BUILTINS.get(root, {}).get(name or "")
@@ -265,8 +330,13 @@ class Checker:
             read = checked.Read(root, (), DYNAMIC, place)  # type: ignore[arg-type]  # the roots left over have attributes
             declared = self.declared(root) is not None
             if declared:
-                self.error("not-a-map", f"the attributes of `{root}` are declared: a key must be a literal", source,
-                           first.span, "name the attribute, or declare a `map` and look the key up in it")  # fmt: skip
+                self.error(
+                    "not-a-map",
+                    f"the attributes of `{root}` are declared: a key must be a literal",
+                    source,
+                    first.span,
+                    "name the attribute, or declare a `map` and look the key up in it",
+                )
                 return Typed(checked.Unknown(ANY, place), ANY)
             return self.steps(read, DYNAMIC, steps, source, place)
         if root == "subject" and name == "groups":
@@ -297,8 +367,12 @@ class Checker:
                 return field.type
         what = "this block" if root == "args" else f"`{root}`"
         kind = "argument" if root == "args" else "attribute"
-        self.report.unless_gaps("unknown-attribute", f"{what} has no {kind} `{name}`", Place(source, step.span),
-                                near(name, (field.name for field in fields)) or f"declare it, or remove it here")  # fmt: skip
+        self.report.unless_gaps(
+            "unknown-attribute",
+            f"{what} has no {kind} `{name}`",
+            Place(source, step.span),
+            near(name, (field.name for field in fields)) or "declare it, or remove it here",
+        )
         return None if not self.report.gaps else DYNAMIC
 
     def resource_field(self, name: str, step: ast.Attribute | ast.Index, source: Source) -> Type | None:
@@ -311,21 +385,36 @@ class Checker:
             known = [f.name for t in types for f in self.symbols.resources[t]]
             what = f"resource `{missing[0]}`" if len(types) == 1 or having else "no declared resource"
             verb = "has no attribute" if what.startswith("resource") else "has an attribute"
-            self.error("unknown-attribute", f"{what} {verb} `{name}`", source, step.span,
-                       near(name, known) or "declare it, or remove it here")  # fmt: skip
+            self.error(
+                "unknown-attribute",
+                f"{what} {verb} `{name}`",
+                source,
+                step.span,
+                near(name, known) or "declare it, or remove it here",
+            )
             return None
         if any(type_ != having[0][1] for _, type_ in having):
             shown = " and ".join(f"{_a(type_)} in `{t}`" for t, type_ in having[:3])
-            self.error("conflicting-types", f"`{name}` is {shown}", source, step.span,
-                       "say with `on` which resources are meant, or give the attribute one type")  # fmt: skip
+            self.error(
+                "conflicting-types",
+                f"`{name}` is {shown}",
+                source,
+                step.span,
+                "say with `on` which resources are meant, or give the attribute one type",
+            )
             return None
         return having[0][1]
 
     def steps(
-        self, read: checked.Read, type_: Type, steps: tuple[ast.Attribute | ast.Index, ...], source: Source, place: Place
+        self,
+        read: checked.Read,
+        type_: Type,
+        steps: tuple[ast.Attribute | ast.Index, ...],
+        source: Source,
+        place: Place,
     ) -> Typed:
         """Follow the steps after an attribute."""
-        node: checked.Read | checked.Unknown = read._replace(place=place)
+        node = read._replace(place=place)
         parts: list[Typed] = []
         for step in steps:
             name = _name_of(step)
@@ -333,7 +422,9 @@ class Checker:
                 case "record" if name is not None and (field := type_.field(name)) is not None:
                     type_ = field.type
                 case "record":
-                    return self.unknown_attribute("this record", name or "", [f.name for f in type_.fields], step, source)
+                    return self.unknown_attribute(
+                        "this record", name or "", [f.name for f in type_.fields], step, source
+                    )
                 case "map":
                     type_ = type_.item or DYNAMIC
                 case "ref" if name == "id":
@@ -361,7 +452,11 @@ class Checker:
         self, type_: Type, name: str | None, step: ast.Attribute | ast.Index, source: Source, place: Place
     ) -> Typed:
         """Read an attribute of a referenced entity: known by type, missing until a directory supplies it (L12)."""
-        fields = self.symbols.shapes.get("subject") if type_.target == "subject" else self.symbols.resources.get(type_.target)
+        fields = (
+            self.symbols.shapes.get("subject")
+            if type_.target == "subject"
+            else self.symbols.resources.get(type_.target)
+        )
         field = next((f for f in fields or () if f.name == name), None)
         if fields is not None and field is None and not self.report.gaps:
             return self.unknown_attribute(f"`{type_.target}`", name or "", [f.name for f in fields], step, source)
@@ -405,15 +500,24 @@ class Checker:
             return self.set_test(op, left, right, place)
         kind = self.common(left, right, place)
         if kind is None or kind not in ORDERED | {"dynamic"}:
-            return self.mismatch(f"{_a(left.type if kind else right.type)} has no order", place,
-                                 "numbers, times and durations can be ordered") if kind else Typed(checked.Unknown(ANY, place), ANY)  # fmt: skip
+            return (
+                self.mismatch(
+                    f"{_a(left.type if kind else right.type)} has no order",
+                    place,
+                    "numbers, times and durations can be ordered",
+                )
+                if kind
+                else Typed(checked.Unknown(ANY, place), ANY)
+            )
         return self.of(checked.Order(op, left.node, right.node, kind, place), BOOL, [left, right])  # type: ignore[arg-type]  # the operators left over
 
     def common(self, left: Typed, right: Typed, place: Place) -> str | None:
         """Return the kind two operands share, `dynamic` where neither is known, or report (L32)."""
         kinds = {kind_of(left.type), kind_of(right.type)} - {"dynamic"}
         if len(kinds) > 1:
-            self.mismatch(f"{_a(left.type)} is compared with {_a(right.type)}", place, "there is no conversion between types")
+            self.mismatch(
+                f"{_a(left.type)} is compared with {_a(right.type)}", place, "there is no conversion between types"
+            )
             return None
         return kinds.pop() if kinds else "dynamic"
 
@@ -436,8 +540,12 @@ class Checker:
             return
         values = other.node.value if isinstance(other.node.value, frozenset) else {other.node.value}
         for value in sorted(v for v in values if isinstance(v, str) and v not in options):
-            self.report.error("not-in-union", f"`{value[:60]}` is not one of {_listed(options)}", other.node.place,
-                              near(value, options) or "use one of these, or add it where the attribute is declared")  # fmt: skip
+            self.report.error(
+                "not-in-union",
+                f"`{value[:60]}` is not one of {_listed(options)}",
+                other.node.place,
+                near(value, options) or "use one of these, or add it where the attribute is declared",
+            )
 
     def same_items(self, left: Type, right: Type, place: Place) -> bool:
         items = [kind_of(t.item) for t in (left, right) if t.item is not None]
@@ -469,7 +577,9 @@ class Checker:
         match kind_of(container.type):
             case "cidr":
                 if kind not in {"ip", "dynamic"}:
-                    return self.mismatch(f"{_a(item.type)} is not an address", item.node.place, "read a string with `ip(…)`")
+                    return self.mismatch(
+                        f"{_a(item.type)} is not an address", item.node.place, "read a string with `ip(…)`"
+                    )
                 if not isinstance(container.node, checked.Const):
                     return Typed(container.node, ANY)
                 return self.of(checked.InNetwork(item.node, container.node, place), BOOL, [item])
@@ -477,26 +587,36 @@ class Checker:
                 member = kind_of(container.type.item) if container.type.item is not None else "dynamic"
                 kinds = {kind, member} - {"dynamic"}
                 if len(kinds) > 1 or not kinds <= SCALARS:
-                    return self.mismatch(f"{_a(item.type)} cannot be a member of {_a(container.type)}", place,
-                                         "there is no conversion between types")  # fmt: skip
+                    return self.mismatch(
+                        f"{_a(item.type)} cannot be a member of {_a(container.type)}",
+                        place,
+                        "there is no conversion between types",
+                    )
                 self.options(item, container)
                 if container.type.item is not None:
                     self.options(container, item)
                 node = checked.InSet(item.node, container.node, kinds.pop() if kinds else "dynamic", place)
                 return self.of(node, BOOL, [item, container])
             case "string":
-                return self.mismatch("`in` needs a set on its right, and this is a string", container.node.place,
-                                     "to look inside a string use `contains(…)`")  # fmt: skip
+                return self.mismatch(
+                    "`in` needs a set on its right, and this is a string",
+                    container.node.place,
+                    "to look inside a string use `contains(…)`",
+                )
             case _:
-                return self.mismatch(f"`in` needs a set on its right, and this is {_a(container.type)}",
-                                     container.node.place)  # fmt: skip
+                return self.mismatch(
+                    f"`in` needs a set on its right, and this is {_a(container.type)}", container.node.place
+                )
 
     def in_range(self, item: Typed, written: ast.Range, source: Source, place: Place) -> Typed:
         low, high = self.value(written.low, source), self.value(written.high, source)
         kinds = {kind_of(part.type) for part in (item, low, high)} - {"dynamic"}
         if len(kinds) > 1:
-            return self.mismatch(f"{_a(item.type)} is compared with a range from {_a(low.type)} to {_a(high.type)}", place,
-                                 "all three must be of one type")  # fmt: skip
+            return self.mismatch(
+                f"{_a(item.type)} is compared with a range from {_a(low.type)} to {_a(high.type)}",
+                place,
+                "all three must be of one type",
+            )
         kind = kinds.pop() if kinds else "dynamic"
         if kind not in ORDERED | {"dynamic"}:
             return self.mismatch(f"{_a(item.type)} has no order", place, "numbers, times and durations have ranges")
@@ -505,16 +625,23 @@ class Checker:
     def entity(self, root: str, right: ast.Expr, source: Source, place: Place) -> Typed:
         entities = self.value(right, source)
         kind = kind_of(entities.type)
-        if kind not in {"string", "set", "dynamic"} or (entities.type.item and kind_of(entities.type.item) not in {"string", "dynamic"}):
-            return self.mismatch(f"`{root} in` needs an entity such as \"folder:42\", or a set of them", place)
+        if kind not in {"string", "set", "dynamic"} or (
+            entities.type.item and kind_of(entities.type.item) not in {"string", "dynamic"}
+        ):
+            return self.mismatch(f'`{root} in` needs an entity such as "folder:42", or a set of them', place)
         if isinstance(entities.node, checked.Const):
             values = entities.node.value if kind == "set" else {entities.node.value}
             for value in sorted(values):
                 type_, colon, name = value.partition(":")
                 if not (type_ and colon and name) or (root == "subject" and type_ != "group"):
                     wanted = '`"group:name"`' if root == "subject" else '`"type:id"`'
-                    self.error("invalid-entity", f"`{value[:60]}` does not name an entity that can hold the {root}",
-                               entities.node.place.source, entities.node.place.span, f"write it as {wanted}")  # fmt: skip
+                    self.error(
+                        "invalid-entity",
+                        f"`{value[:60]}` does not name an entity that can hold the {root}",
+                        entities.node.place.source,
+                        entities.node.place.span,
+                        f"write it as {wanted}",
+                    )
         node = checked.InEntity("resource" if root == "resource" else "subject", entities.node, place)
         return self.of(node, BOOL, [entities])
 
@@ -529,8 +656,13 @@ class Checker:
     def text_pattern(self, written: ast.Expr, op: str, source: Source) -> str | None:
         if isinstance(written, ast.StringLiteral):
             return written.value
-        self.error("pattern-not-literal", f"the right side of `{op}` is not written out as a string", source, written.span,
-                   "write it in quotes; `{…}` inserts a value" if op != "matches" else "write the expression in quotes")  # fmt: skip
+        self.error(
+            "pattern-not-literal",
+            f"the right side of `{op}` is not written out as a string",
+            source,
+            written.span,
+            "write it in quotes; `{…}` inserts a value" if op != "matches" else "write the expression in quotes",
+        )
         return None
 
     def pattern(self, op: str, left: ast.Expr, right: ast.Expr, source: Source, place: Place) -> Typed:
@@ -544,8 +676,12 @@ class Checker:
             return self.of(checked.Like(operand.node, _pieces(parts), place), BOOL, [operand, *inserted])
         sample = "".join(part if isinstance(part, str) else "x" for part in parts)
         if split_path(sample) is None:
-            self.report.error("invalid-path", f"`{text[:60]}` is not a normal path", right_place,
-                              "leave out empty, `.` and `..` segments, a slash at the end, backslashes and `%2f`")  # fmt: skip
+            self.report.error(
+                "invalid-path",
+                f"`{text[:60]}` is not a normal path",
+                right_place,
+                "leave out empty, `.` and `..` segments, a slash at the end, backslashes and `%2f`",
+            )
         return self.of(checked.Under(operand.node, parts, place), BOOL, [operand, *inserted])
 
     def template(self, text: str, place: Place) -> tuple[tuple[str | Core, ...], list[Typed]]:
@@ -562,7 +698,9 @@ class Checker:
             elif character == "{":
                 end = _closing_brace(text, at)
                 if end is None:
-                    self.report.error("invalid-pattern", "`{` without `}` in this pattern", place, "write `{{` for the brace itself")
+                    self.report.error(
+                        "invalid-pattern", "`{` without `}` in this pattern", place, "write `{{` for the brace itself"
+                    )
                     break
                 parts.append(literal)
                 literal = ""
@@ -571,7 +709,9 @@ class Checker:
                 parts.append(value.node)
                 at = end + 1
             elif character == "}":
-                self.report.error("invalid-pattern", "`}` without `{` in this pattern", place, "write `}}` for the brace itself")
+                self.report.error(
+                    "invalid-pattern", "`}` without `{` in this pattern", place, "write `}}` for the brace itself"
+                )
                 break
             else:
                 literal += character
@@ -584,8 +724,12 @@ class Checker:
             value = self.value(_moved(parse_expression(text, self.limits), place.span), place.source)
         except ValueError as error:
             problem = error if text.strip() else "it is empty"
-            self.report.error("invalid-pattern", f"cannot read `{{{text[:60]}}}` in this pattern: {problem}", place,
-                              "write `{{` for the brace itself")  # fmt: skip
+            self.report.error(
+                "invalid-pattern",
+                f"cannot read `{{{text[:60]}}}` in this pattern: {problem}",
+                place,
+                "write `{{` for the brace itself",
+            )
             return Typed(checked.Unknown(ANY, place), ANY)
         if kind_of(value.type) not in {"string", "dynamic"}:
             self.mismatch(f"`{{{text[:60]}}}` inserts {_a(value.type)}, and a pattern takes strings", place)
@@ -600,22 +744,37 @@ class Checker:
         if problem:
             what, _, where = problem.partition(": ")
             where = where and f" in `{where[:60]}`"
-            self.error("invalid-regex", f"this is not an RE2 expression: {what}{where}", source, right.span,
-                       "RE2 has no back-references and no look-around")  # fmt: skip
+            self.error(
+                "invalid-regex",
+                f"this is not an RE2 expression: {what}{where}",
+                source,
+                right.span,
+                "RE2 has no back-references and no look-around",
+            )
         return self.of(checked.Matches(operand.node, pattern, place), BOOL, [operand])
 
     # --- The rest -------------------------------------------------------------------------------
 
     def has(self, operand: ast.Expr, path: tuple[ast.Name, ...], source: Source, place: Place) -> Typed:
         if not isinstance(operand, ast.Reference):
-            self.error("not-an-attribute", "`has` asks for an attribute", source, operand.span,
-                       "write it as in `context has mfa`")  # fmt: skip
+            self.error(
+                "not-an-attribute",
+                "`has` asks for an attribute",
+                source,
+                operand.span,
+                "write it as in `context has mfa`",
+            )
             return Typed(checked.Unknown(ANY, place), ANY, 1)
         steps = (*operand.steps, *(ast.Attribute(name.text, name.span) for name in path))
         result = self.reference(ast.Reference(operand.root, steps, place.span), source)
         if not isinstance(result.node, (checked.Read, checked.Builtin, checked.Unknown)):
-            self.error("not-an-attribute", "`has` asks for an attribute", source, operand.span,
-                       "write it as in `context has mfa`")  # fmt: skip
+            self.error(
+                "not-an-attribute",
+                "`has` asks for an attribute",
+                source,
+                operand.span,
+                "write it as in `context has mfa`",
+            )
             return Typed(checked.Unknown(ANY, place), ANY, 1)
         return self.of(checked.Has(result.node, place), BOOL, [result])._replace(terms=result.terms + 1)
 
@@ -623,8 +782,13 @@ class Checker:
         parts = [self.value(item, source) for item in items]
         for part, item in zip(parts[:-1], items, strict=False):
             if part.type != ANY and not isinstance(part.node, (checked.Read, checked.Builtin, checked.Unknown)):
-                self.error("not-an-attribute", "the left of `??` is not an attribute", source, item.span,
-                           "write `??` right after the attribute that may be missing")  # fmt: skip
+                self.error(
+                    "not-an-attribute",
+                    "the left of `??` is not an attribute",
+                    source,
+                    item.span,
+                    "write `??` right after the attribute that may be missing",
+                )
         kinds = {kind_of(part.type) for part in parts} - {"dynamic"}
         if len(kinds) > 1:
             shown = " and ".join(_a(part.type) for part in parts)
@@ -656,11 +820,14 @@ class Checker:
             part = self.value(term.operand, source)
             parts.append(part)
             operands.append((1 if term.sign == "+" else -1, part.node))
-            result = _sum_kind(kind, term.sign, kind_of(part.type))
-            if result is None:
-                return self.mismatch(f"`{term.sign}` has no meaning between {_a(Type(kind))} and {_a(part.type)}", Place(source, term.span),
-                                     "numbers go with numbers, durations with times and durations")  # fmt: skip
-            kind = result
+            running = _sum_kind(kind, term.sign, kind_of(part.type))
+            if running is None:
+                return self.mismatch(
+                    f"`{term.sign}` has no meaning between {_a(Type(kind))} and {_a(part.type)}",
+                    Place(source, term.span),
+                    "numbers go with numbers, durations with times and durations",
+                )
+            kind = running
         type_ = {"number": NUMBER, "time": TIME, "duration": DURATION}.get(kind, ANY)
         result = self.of(checked.Sum(tuple(operands), type_, place), type_, parts)
         return result._replace(terms=result.terms + len(parts))
@@ -669,14 +836,24 @@ class Checker:
         name = written.function.text
         place = Place(source, written.span)
         if name not in _FUNCTIONS:
-            self.error("unknown-function", f"there is no function `{name}`", source, written.function.span,
-                       near(name, _FUNCTIONS) or f"the functions are {_listed(_FUNCTIONS)}")  # fmt: skip
+            self.error(
+                "unknown-function",
+                f"there is no function `{name}`",
+                source,
+                written.function.span,
+                near(name, _FUNCTIONS) or f"the functions are {_listed(_FUNCTIONS)}",
+            )
             return Typed(checked.Unknown(ANY, place), ANY)
         wanted, type_ = _FUNCTIONS[name]
         if len(written.arguments) != len(wanted):
-            self.error("wrong-arguments", f"`{name}` takes {len(wanted)} argument{'s' * (len(wanted) > 1)}, and here "
-                       f"{'is' if len(written.arguments) == 1 else 'are'} {len(written.arguments)}", source, written.span,
-                       f"write it as in `{_USAGE[name]}`")  # fmt: skip
+            self.error(
+                "wrong-arguments",
+                f"`{name}` takes {len(wanted)} argument{'s' * (len(wanted) > 1)}, and here "
+                f"{'is' if len(written.arguments) == 1 else 'are'} {len(written.arguments)}",
+                source,
+                written.span,
+                f"write it as in `{_USAGE[name]}`",
+            )
             return Typed(checked.Unknown(ANY, place), ANY)
         parts = [self.value(argument, source) for argument in written.arguments]
         for part, type_wanted in zip(parts, wanted, strict=True):
@@ -694,7 +871,11 @@ class Checker:
         fits = kind in _SIZED if wanted is ANY else kind in {wanted.kind, "dynamic"}
         if not fits:
             expected = "a string, set or map" if wanted is ANY else _a(wanted)
-            self.mismatch(f"`{name}` takes {expected}, and this is {_a(part.type)}", part.node.place, f"write it as in `{_USAGE[name]}`")
+            self.mismatch(
+                f"`{name}` takes {expected}, and this is {_a(part.type)}",
+                part.node.place,
+                f"write it as in `{_USAGE[name]}`",
+            )
 
     def constant(self, name: str, parts: list[Typed], type_: Type, place: Place) -> Typed | None:
         """Read literal times, addresses, networks and zones now, so that a typing error shows at once."""
@@ -702,23 +883,38 @@ class Checker:
         if not isinstance(last, checked.Const):
             if name in {"cidr", "hour", "weekday"}:
                 what = "a network" if name == "cidr" else "a zone"
-                self.error("not-a-literal", f"`{name}` takes {what} as a literal", last.place.source, last.place.span,
-                           f"write it as in `{_USAGE[name]}`")  # fmt: skip
+                self.error(
+                    "not-a-literal",
+                    f"`{name}` takes {what} as a literal",
+                    last.place.source,
+                    last.place.span,
+                    f"write it as in `{_USAGE[name]}`",
+                )
                 return Typed(checked.Unknown(ANY, place), ANY)
             return None
         if not isinstance(last.value, str):
             return Typed(checked.Unknown(ANY, place), ANY)  # argument() has reported it
         if name in {"hour", "weekday"}:
             if not _zone_exists(last.value):
-                self.error("unknown-zone", f"there is no time zone `{last.value}`", last.place.source, last.place.span,
-                           'zones are named as in `"Europe/Berlin"`')  # fmt: skip
+                self.error(
+                    "unknown-zone",
+                    f"there is no time zone `{last.value}`",
+                    last.place.source,
+                    last.place.span,
+                    'zones are named as in `"Europe/Berlin"`',
+                )
             return None
         readers = {"time": read_time, "ip": read_address, "cidr": read_network}
         value = readers[name](last.value)
         if value is None:
             forms = {"time": "a time with an offset", "ip": "an address", "cidr": "a network"}
-            self.error(f"invalid-{name}", f"`{last.value[:60]}` is not {forms[name]}", last.place.source, last.place.span,
-                       f"write it as in `{_USAGE[name]}`")  # fmt: skip
+            self.error(
+                f"invalid-{name}",
+                f"`{last.value[:60]}` is not {forms[name]}",
+                last.place.source,
+                last.place.span,
+                f"write it as in `{_USAGE[name]}`",
+            )
             return Typed(checked.Unknown(ANY, place), ANY)
         return Typed(checked.Const(value, type_, place), type_)
 
@@ -777,10 +973,14 @@ def _sum_kind(left: str, sign: str, right: str) -> str | None:
             return "number"
         return "dynamic" if known in ORDERED else None  # an undeclared value is never a time or duration: unknown
     table = {
-        ("number", "+", "number"): "number", ("number", "-", "number"): "number",
-        ("duration", "+", "duration"): "duration", ("duration", "-", "duration"): "duration",
-        ("time", "+", "duration"): "time", ("time", "-", "duration"): "time", ("time", "-", "time"): "duration",
-    }  # fmt: skip
+        ("number", "+", "number"): "number",
+        ("number", "-", "number"): "number",
+        ("duration", "+", "duration"): "duration",
+        ("duration", "-", "duration"): "duration",
+        ("time", "+", "duration"): "time",
+        ("time", "-", "duration"): "time",
+        ("time", "-", "time"): "duration",
+    }
     return table.get((left, sign, right))
 
 
@@ -803,7 +1003,7 @@ def _moved(written: ast.Expr, span: ast.Span) -> ast.Expr:
         if isinstance(node, ast.Span):
             return span
         if isinstance(node, tuple):
-            moved = [move(item) for item in node]
+            moved: list[Any] = [move(item) for item in node]
             return type(node)(*moved) if hasattr(node, "_fields") else tuple(moved)
         return node
 

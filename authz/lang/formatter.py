@@ -22,9 +22,7 @@ _WIDTH: Final = 100
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _HEAD: Final = re.compile(r'"[^"\\\n]*(?:\\.[^"\\\n]*)*"|#[^\n]*|[(){]')
 """What can stand before the brace of a block: strings and comments may hold braces of their own."""
-_ESCAPED: Final = re.compile(
-    '["\\\\\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\u2028\u2029]'
-)
+_ESCAPED: Final = re.compile('["\\\\\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\u2028\u2029]')
 _SIMPLE: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
 _ONE_LINERS: Final = (ast.ScopeDeclaration, ast.RoleDeclaration, ast.LetDeclaration, ast.GroupDeclaration, ast.Fixture)
 
@@ -87,10 +85,13 @@ class _Printer:
         return end
 
     def members(
-        self, members: Sequence[ast.Declaration | ast.Statement | ast.Field | ast.Fixture | ast.TestCase],
-        print_one: Callable[..., None], end: int, start: int = 0,
+        self,
+        members: Sequence[ast.Declaration | ast.Statement | ast.Field | ast.Fixture | ast.TestCase],
+        print_one: Callable[..., None],
+        end: int,
+        start: int = 0,
         apart: Callable[[object, object], bool] = lambda *_: False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Print the members of a list, and the comments among them up to `end`."""
         position = start
         previous: object = None
@@ -116,8 +117,14 @@ class _Printer:
             depth += {"(": 1, ")": -1}.get(match[0], 0)  # a record type among the arguments has braces too
         return span.end
 
-    def body(self, head: str, members: Sequence[object], print_one: Callable[..., None], span: ast.Span,
-             apart: Callable[[object, object], bool] = lambda *_: False) -> None:  # fmt: skip
+    def body(
+        self,
+        head: str,
+        members: Sequence[object],
+        print_one: Callable[..., None],
+        span: ast.Span,
+        apart: Callable[[object, object], bool] = lambda *_: False,
+    ) -> None:
         start = self.head_end(span) + 1
         inside = self.comments and self.comments[-1].span.start < span.end
         if not members and not inside:
@@ -193,8 +200,12 @@ class _Printer:
             self.line(line)
 
     def test(self, node: ast.TestCase) -> None:
-        self.body(f"test {_quote(node.name)}", [_TestLine(line, node.expectation.span) for line in _test_lines(node)],
-                  lambda part: self.line(part.text), node.span)  # fmt: skip
+        self.body(
+            f"test {_quote(node.name)}",
+            [_TestLine(line, node.expectation.span) for line in _test_lines(node)],
+            lambda part: self.line(part.text),
+            node.span,
+        )
 
 
 class _TestLine:
@@ -325,8 +336,17 @@ def _json(node: ast.JsonValue) -> str:
 # --- Expressions ----------------------------------------------------------------------------
 
 _LEVELS: Final[dict[type, int]] = {
-    ast.If: 0, ast.Or: 1, ast.And: 2, ast.Not: 3, ast.Compare: 4, ast.Chain: 4, ast.Has: 4, ast.Range: 5, ast.Sum: 6, ast.Coalesce: 7,
-}  # fmt: skip
+    ast.If: 0,
+    ast.Or: 1,
+    ast.And: 2,
+    ast.Not: 3,
+    ast.Compare: 4,
+    ast.Chain: 4,
+    ast.Has: 4,
+    ast.Range: 5,
+    ast.Sum: 6,
+    ast.Coalesce: 7,
+}
 _OPERAND: Final = 8
 
 

@@ -103,17 +103,37 @@ class _Reader:
             character = match[0][0]  # of a run of one character, which is one finding
             name = f"U+{ord(character):04X}"
             if character == "\r":
-                self.report("lone-carriage-return", "carriage return without a newline", match.start(), match.end(),
-                            "end lines with LF or CRLF")  # fmt: skip
+                self.report(
+                    "lone-carriage-return",
+                    "carriage return without a newline",
+                    match.start(),
+                    match.end(),
+                    "end lines with LF or CRLF",
+                )
             elif character == "\ufeff":
-                self.report("byte-order-mark", "byte order mark", match.start(), match.end(),
-                            "save the file as UTF-8 without a byte order mark")  # fmt: skip
+                self.report(
+                    "byte-order-mark",
+                    "byte order mark",
+                    match.start(),
+                    match.end(),
+                    "save the file as UTF-8 without a byte order mark",
+                )
             elif ord(character) >= 0x061C:
-                self.report("bidirectional-control", f"bidirectional control character {name}", match.start(),
-                            match.end(), "it makes the text read differently from what it means; remove it")  # fmt: skip
+                self.report(
+                    "bidirectional-control",
+                    f"bidirectional control character {name}",
+                    match.start(),
+                    match.end(),
+                    "it makes the text read differently from what it means; remove it",
+                )
             else:
-                self.report("control-character", f"control character {name}", match.start(), match.end(),
-                            "write it as an escape such as `\\n` or `\\u{…}` inside a string")  # fmt: skip
+                self.report(
+                    "control-character",
+                    f"control character {name}",
+                    match.start(),
+                    match.end(),
+                    "write it as an escape such as `\\n` or `\\u{…}` inside a string",
+                )
 
     def value(self, kind: str, text: str, span: ast.Span) -> Token | None:
         """Make a token of what carries a value, or of what is wrong where a near thing is meant."""
@@ -125,25 +145,43 @@ class _Reader:
             case "DURATION":
                 return Token("DURATION", text, self.duration(text, span), span)
             case "BAD_STRING":
-                self.report("unterminated-string", "this string does not end on its line", *span,
-                            'close it with `"`; a newline inside a string is written `\\n`')  # fmt: skip
+                self.report(
+                    "unterminated-string",
+                    "this string does not end on its line",
+                    *span,
+                    'close it with `"`; a newline inside a string is written `\\n`',
+                )
                 return Token("STRING", text, "", span)
             case "BAD_NUMBER":
-                self.report("invalid-number", f"`{text[:40]}` is not a number", *span,
-                            "write it out, without an exponent" if text.strip("0123456789") in {"e", "E"} else
-                            "a duration is a whole number and one of the units `ms`, `s`, `m`, `h`, `d`")  # fmt: skip
+                self.report(
+                    "invalid-number",
+                    f"`{text[:40]}` is not a number",
+                    *span,
+                    "write it out, without an exponent"
+                    if text.strip("0123456789") in {"e", "E"}
+                    else "a duration is a whole number and one of the units `ms`, `s`, `m`, `h`, `d`",
+                )
                 return Token("NUMBER", text, 0, span)
             case _:
                 if not _FORBIDDEN.match(text):  # said already
-                    self.report("unexpected-character", f"unexpected character `{text[0]}`", span.start,
-                                span.start + 1, _instead(text))  # fmt: skip
+                    self.report(
+                        "unexpected-character",
+                        f"unexpected character `{text[0]}`",
+                        span.start,
+                        span.start + 1,
+                        _instead(text),
+                    )
                 return None
 
     def string(self, text: str, span: ast.Span) -> str:
         body = text[1:-1]
         if len(body) > self.limits.string_characters:
-            self.report("string-too-long", f"this string is longer than {self.limits.string_characters} characters",
-                        *span, "shorten it, or name a document that holds the text")  # fmt: skip
+            self.report(
+                "string-too-long",
+                f"this string is longer than {self.limits.string_characters} characters",
+                *span,
+                "shorten it, or name a document that holds the text",
+            )
         if "\\" not in body:
             return body
 
@@ -154,8 +192,13 @@ class _Reader:
             if simple in _SIMPLE_ESCAPES:
                 return _SIMPLE_ESCAPES[simple]
             start = span.start + 1 + match.start()
-            self.report("invalid-escape", f"`{match[0]}` is not an escape", start, start + len(match[0]),
-                        'the escapes are `\\"`, `\\\\`, `\\n`, `\\t` and `\\u{…}`')  # fmt: skip
+            self.report(
+                "invalid-escape",
+                f"`{match[0]}` is not an escape",
+                start,
+                start + len(match[0]),
+                'the escapes are `\\"`, `\\\\`, `\\n`, `\\t` and `\\u{…}`',
+            )
             return ""
 
         return _ESCAPE.sub(replace, body)
@@ -171,8 +214,12 @@ class _Reader:
         return self.inexact(text, span) if value is None else value
 
     def inexact(self, text: str, span: ast.Span) -> int:
-        self.report("invalid-number", f"`{text[:40]}` is not an exact number", *span,
-                    "integers go to 2^53, decimals have at most four digits after the point and go to 9·10^11")  # fmt: skip
+        self.report(
+            "invalid-number",
+            f"`{text[:40]}` is not an exact number",
+            *span,
+            "integers go to 2^53, decimals have at most four digits after the point and go to 9·10^11",
+        )
         return 0
 
     def duration(self, text: str, span: ast.Span) -> int:
@@ -182,7 +229,9 @@ class _Reader:
             return 0
         nanoseconds = int(digits) * ast.DURATION_UNITS[text[len(digits) :]] if len(digits) <= 20 else MAX_DURATION + 1
         if nanoseconds > MAX_DURATION:
-            self.report("invalid-duration", f"`{text[:40]}` is longer than 3 660 000 days", *span, "write a shorter one")
+            self.report(
+                "invalid-duration", f"`{text[:40]}` is longer than 3 660 000 days", *span, "write a shorter one"
+            )
             return 0
         return nanoseconds
 
@@ -215,8 +264,12 @@ class _Reader:
                 elif token.type in _NEW_EXPRESSION:
                     ifs = 0
             if depth + ifs + nots > self.limits.nesting or angles > self.limits.nesting:
-                self.report("nesting-too-deep", f"this nests deeper than {self.limits.nesting} levels", *token.span,
-                            "name parts of the condition with `let`, and join conditions with `and` and `or`")  # fmt: skip
+                self.report(
+                    "nesting-too-deep",
+                    f"this nests deeper than {self.limits.nesting} levels",
+                    *token.span,
+                    "name parts of the condition with `let`, and join conditions with `and` and `or`",
+                )
                 return index
         return None
 
@@ -229,12 +282,33 @@ def _instead(text: str) -> str:
 
 
 _INSTEAD: Final = {
-    ";": "statements need no mark at their end", "&": "write `and`", "!": "write `not`, or `!=` to compare",
-    "'": 'strings stand in double quotes, `"`', "`": 'strings stand in double quotes, `"`',
-    "\u201c": 'strings stand in plain double quotes, `"`', "\u201d": 'strings stand in plain double quotes, `"`',
-    "/": "comments start with `#`", "*": "patterns stand in double quotes", "$": "write the name without it", "~": "write `matches` or `like`",
-}  # fmt: skip
-_NEW_EXPRESSION: Final = frozenset({
-    "COMMA", "EQUAL", "COLON", "WHEN", "UNLESS", "ALLOW", "DENY", "REQUIRE", "LIMIT", "OBLIGE", "LET", "TOOL", "ROLE",
-})  # fmt: skip
+    ";": "statements need no mark at their end",
+    "&": "write `and`",
+    "!": "write `not`, or `!=` to compare",
+    "'": 'strings stand in double quotes, `"`',
+    "`": 'strings stand in double quotes, `"`',
+    "\u201c": 'strings stand in plain double quotes, `"`',
+    "\u201d": 'strings stand in plain double quotes, `"`',
+    "/": "comments start with `#`",
+    "*": "patterns stand in double quotes",
+    "$": "write the name without it",
+    "~": "write `matches` or `like`",
+}
+_NEW_EXPRESSION: Final = frozenset(
+    {
+        "COMMA",
+        "EQUAL",
+        "COLON",
+        "WHEN",
+        "UNLESS",
+        "ALLOW",
+        "DENY",
+        "REQUIRE",
+        "LIMIT",
+        "OBLIGE",
+        "LET",
+        "TOOL",
+        "ROLE",
+    }
+)
 """Terminals after which an `if` no longer nests in the one before."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from authz.lang import ast, checked
 from authz.lang.checked import Place
 from authz.lang.diagnostics import Diagnostic, Severity, in_order, near
+from authz.lang.types import Type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,14 +18,16 @@ if TYPE_CHECKING:
 
 def lint(policy: CheckedPolicySet) -> tuple[Diagnostic, ...]:
     """Return every warning, in order of file and place."""
-    return in_order([
-        *empty(policy),
-        *undeclared_names(policy),
-        *dynamic_attributes(policy),
-        *denies_on_optional(policy),
-        *attribute_hiding(policy),
-        *limits(policy),
-    ])  # fmt: skip
+    return in_order(
+        [
+            *empty(policy),
+            *undeclared_names(policy),
+            *dynamic_attributes(policy),
+            *denies_on_optional(policy),
+            *attribute_hiding(policy),
+            *limits(policy),
+        ]
+    )
 
 
 def _warning(code: str, message: str, place: Place, help_: str = "") -> Diagnostic:
@@ -56,8 +59,12 @@ def undeclared_names(policy: CheckedPolicySet) -> Iterator[Diagnostic]:
             known = scopes if kind == "scope" else roles
             for name in names:
                 if name.value not in known:
-                    yield _warning(f"undeclared-{kind}", f"{kind} `{name.value}` is declared nowhere",
-                                   Place(source, name.span), near(name.value, known) or f"declare it with `{kind}`")  # fmt: skip
+                    yield _warning(
+                        f"undeclared-{kind}",
+                        f"{kind} `{name.value}` is declared nowhere",
+                        Place(source, name.span),
+                        near(name.value, known) or f"declare it with `{kind}`",
+                    )
 
 
 def _statements(policy: CheckedPolicySet) -> Iterator[tuple[Source, ast.Statement]]:
@@ -82,8 +89,12 @@ def limits(policy: CheckedPolicySet) -> Iterator[Diagnostic]:
     """Warn that limits are read and not yet enforced (L70)."""
     for source, statement in _statements(policy):
         if isinstance(statement, ast.Limit):
-            yield _warning("limit-not-enforced", "limits are not enforced yet", Place(source, statement.span),
-                           "do not rely on this limit; keep the one in front of the server")  # fmt: skip
+            yield _warning(
+                "limit-not-enforced",
+                "limits are not enforced yet",
+                Place(source, statement.span),
+                "do not rely on this limit; keep the one in front of the server",
+            )
 
 
 # --- Conditions -----------------------------------------------------------------------------
@@ -98,7 +109,7 @@ def _nodes(condition: object) -> Iterator[object]:
     waiting = [condition]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, tuple) and not isinstance(node, (Place, checked.Type)):
+        if isinstance(node, tuple) and not isinstance(node, (Place, Type)):
             if hasattr(node, "_fields"):
                 yield node
             waiting.extend(node)
@@ -110,12 +121,16 @@ def dynamic_attributes(policy: CheckedPolicySet) -> Iterator[Diagnostic]:
         for node in _nodes(condition):
             if isinstance(node, checked.Read) and node.type.kind == "dynamic":
                 text = node.place.source.slice(node.place.span)
-                yield _warning("dynamic-attribute", f"`{text}` is not declared, so its type is not checked", node.place,
-                               _how_to_declare(node.root))  # fmt: skip
+                yield _warning(
+                    "dynamic-attribute",
+                    f"`{text}` is not declared, so its type is not checked",
+                    node.place,
+                    _how_to_declare(node.root),
+                )
 
 
 def _how_to_declare(root: str) -> str:
-    where = {"args": "after the tool's name, as in `(path: string)`", "resource": "with `resource \"…\" { … }`"}
+    where = {"args": "after the tool's name, as in `(path: string)`", "resource": 'with `resource "…" { … }`'}
     return f"declare it {where.get(root, f'with `{root} {{ … }}`')}"
 
 
@@ -125,20 +140,29 @@ def denies_on_optional(policy: CheckedPolicySet) -> Iterator[Diagnostic]:
     for rule in _rules(policy):
         if rule.kind != "deny":
             continue
-        guarded = {node.operand[:2] for node in _nodes(rule.condition) if isinstance(node, checked.Has)}
+        guarded = {_key(node.operand) for node in _nodes(rule.condition) if isinstance(node, checked.Has)}
         for node in _nodes(rule.condition):
-            if not isinstance(node, checked.Read) or node[:2] in guarded or _is_guarded(node, rule.condition):
+            if not isinstance(node, checked.Read) or _key(node) in guarded or _is_guarded(node, rule.condition):
                 continue
             if (node.root, node.keys[0]) in optional:
                 text = node.place.source.slice(node.place.span)
-                yield _warning("optional-in-deny", f"this deny fires whenever the optional `{text}` is missing", rule.place,
-                               f"if that is not meant, say `when … has {node.keys[0]} and …`, or give it a value with `??`")  # fmt: skip
+                yield _warning(
+                    "optional-in-deny",
+                    f"this deny fires whenever the optional `{text}` is missing",
+                    rule.place,
+                    f"if that is not meant, say `when … has {node.keys[0]} and …`, or give it a value with `??`",
+                )
 
 
 def _is_guarded(read: checked.Read, condition: Core | None) -> bool:
     """Say whether `??` gives the attribute a value where it is missing."""
     coalesced = (item for node in _nodes(condition) if isinstance(node, checked.Coalesce) for item in node.items[:-1])
-    return any(isinstance(item, checked.Read) and item[:2] == read[:2] for item in coalesced)
+    return any(_key(item) == _key(read) for item in coalesced)
+
+
+def _key(node: object) -> object:
+    """Return what names an attribute, wherever it stands."""
+    return (node.root, node.keys) if isinstance(node, checked.Read) else None
 
 
 def _optional_attributes(policy: CheckedPolicySet) -> set[tuple[str, object]]:
@@ -163,13 +187,17 @@ def _optional_attributes(policy: CheckedPolicySet) -> set[tuple[str, object]]:
 def attribute_hiding(policy: CheckedPolicySet) -> Iterator[Diagnostic]:
     """Warn of rules that leaving an attribute out can turn towards ALLOW (L52).
 
-    `has` does where access grows as it turns false; `??` may, whatever its value.
+    `has` does where access grows as it turns false; `??` does unless its value is the one that withholds.
     """
     for rule in _rules(policy):
         for node in _hiding(rule.condition, helps=rule.kind != "deny"):
             word = "has" if isinstance(node, checked.Has) else "??"
-            yield _warning("attribute-hiding", f"a caller who leaves the attribute out changes what `{word}` finds here",
-                           node.place, "make sure that its absence is meant to help, or compare the attribute itself")  # fmt: skip
+            yield _warning(
+                "attribute-hiding",
+                f"a caller who leaves the attribute out changes what `{word}` finds here",
+                node.place,
+                "make sure that its absence is meant to help, or compare the attribute itself",
+            )
 
 
 def _hiding(condition: Core | None, *, helps: bool) -> Iterator[checked.Has | checked.Coalesce]:
@@ -181,15 +209,15 @@ def _hiding(condition: Core | None, *, helps: bool) -> Iterator[checked.Has | ch
             case checked.Has():
                 if polarity is not True:
                     yield node
-            case checked.Coalesce():
-                yield node
+            case checked.Coalesce(items):
+                last = items[-1]  # a bool that counts as it would where it widens nothing is harmless
+                if polarity is None or not isinstance(last, checked.Const) or last.value is not (not polarity):
+                    yield node
             case checked.And(items) | checked.Or(items):
                 waiting.extend((item, polarity) for item in items)
             case checked.Not(operand):
                 waiting.append((operand, None if polarity is None else not polarity))
             case checked.If(test, yes, no):
                 waiting += [(test, None), (yes, polarity), (no, polarity)]
-            case tuple() if not isinstance(node, (Place, checked.Type)):
+            case tuple() if not isinstance(node, (Place, Type)):
                 waiting.extend((item, None) for item in node)
-
-

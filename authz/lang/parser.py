@@ -31,10 +31,19 @@ _KEYWORD_VALUES: Final = ("NAME", "STRING", "DURATION", "NUMBER", "COMMENT")
 _STATEMENTS: Final = frozenset({"ALLOW", "DENY", "REQUIRE", "LIMIT", "OBLIGE"})
 # A keyword opens a declaration only before one of these: `resource` and `tool` are also names.
 _DECLARATIONS: Final = {
-    "SCOPE": {"STRING"}, "ROLE": {"STRING"}, "RESOURCE": {"STRING"}, "SUBJECT": {"LBRACE"}, "CONTEXT": {"LBRACE"},
-    "CLIENT": {"LBRACE"}, "LET": {"NAME"}, "TOOLS": {"NAME"}, "TENANT": {"STRING"}, "TOOL": {"STRING", "AT_SIGN"},
-    "FIXTURE": {"NAME"}, "TEST": {"STRING"},
-}  # fmt: skip
+    "SCOPE": {"STRING"},
+    "ROLE": {"STRING"},
+    "RESOURCE": {"STRING"},
+    "SUBJECT": {"LBRACE"},
+    "CONTEXT": {"LBRACE"},
+    "CLIENT": {"LBRACE"},
+    "LET": {"NAME"},
+    "TOOLS": {"NAME"},
+    "TENANT": {"STRING"},
+    "TOOL": {"STRING", "AT_SIGN"},
+    "FIXTURE": {"NAME"},
+    "TEST": {"STRING"},
+}
 _TEST_STARTS: Final = frozenset({"FIXTURE", "TEST"})
 _BODIES: Final = frozenset({"TOOL", "TENANT"})
 _TOP: Final = 2
@@ -107,7 +116,9 @@ class _Machine:
         """Put a rule's value in the place of its children. Action 0 is none: the token does not fit."""
         states, values = self.states, self.values
         if action == 0:
-            raise _UnexpectedTokenError(token, {name for name in self.table[states[-1]] if name.isupper() or name == "$END"})
+            raise _UnexpectedTokenError(
+                token, {name for name in self.table[states[-1]] if name.isupper() or name == "$END"}
+            )
         size, origin, build = self.rules[-action]
         if build is not None:
             if size:
@@ -297,14 +308,41 @@ def _unexpected(token: Token, expected: set[str]) -> tuple[str, str]:
 
 _NO_FILES: Final = "a policy is all files of its folder; none names another"
 _INSTEAD: Final = {
-    "=": "to compare, write `==`", "|": "to join conditions, write `or`", "permit": "write `allow`",
-    "grant": "write `allow`", "forbid": "write `deny`", "import": _NO_FILES, "include": _NO_FILES,
-}  # fmt: skip
+    "=": "to compare, write `==`",
+    "|": "to join conditions, write `or`",
+    "permit": "write `allow`",
+    "grant": "write `allow`",
+    "forbid": "write `deny`",
+    "import": _NO_FILES,
+    "include": _NO_FILES,
+}
 """What to write instead of what other languages have."""
-_OPERATORS: Final = frozenset({
-    "AND", "OR", "PLUS", "MINUS", "IN", "LIKE", "UNDER", "MATCHES", "HAS", "SUBSET", "INTERSECTS", "NOT", "LESSTHAN",
-    "MORETHAN", "DOT", "LSQB", "__ANON_0", "__ANON_1", "__ANON_2", "__ANON_3", "__ANON_4", "__ANON_5",
-})  # fmt: skip
+_OPERATORS: Final = frozenset(
+    {
+        "AND",
+        "OR",
+        "PLUS",
+        "MINUS",
+        "IN",
+        "LIKE",
+        "UNDER",
+        "MATCHES",
+        "HAS",
+        "SUBSET",
+        "INTERSECTS",
+        "NOT",
+        "LESSTHAN",
+        "MORETHAN",
+        "DOT",
+        "LSQB",
+        "__ANON_0",
+        "__ANON_1",
+        "__ANON_2",
+        "__ANON_3",
+        "__ANON_4",
+        "__ANON_5",
+    }
+)
 _KINDS: Final = {
     "a name": frozenset({"NAME", "ACROSS", "WITH", "ELSE"}),  # any word will do
     "an expression": frozenset({"NAME", "STRING", "LSQB", "TRUE"}),
@@ -398,9 +436,13 @@ def tables() -> str:
     from lark.parsers.lalr_analysis import Shift  # noqa: PLC0415 (the same)
 
     parser = lark.Lark(
-        GRAMMAR.read_text("utf-8"), parser="lalr", lexer="basic", start=_STARTS, keep_all_tokens=True,
+        GRAMMAR.read_text("utf-8"),
+        parser="lalr",
+        lexer="basic",
+        start=_STARTS,
+        keep_all_tokens=True,
         maybe_placeholders=False,
-    )  # fmt: skip
+    )
     confs = {start: parser.parse_interactive(start=start).parser_state.parse_conf for start in _STARTS}
     found = confs["policy"].states
     rules = sorted(
@@ -430,7 +472,7 @@ def tables() -> str:
 
 
 def _number_states(rows: Any, starts: list[Any], shift: object) -> dict[Any, int]:
-    """Number Lark's states from 1 in the order they are reached: Lark's own numbers change from run to run."""
+    """Give numbers to Lark's states, from 1 as they are reached; Lark's own numbers change from run to run."""
     numbers: dict[Any, int] = {}
     waiting = list(reversed(starts))
     while waiting:
@@ -447,4 +489,9 @@ def _rule(rule: Any) -> dict[str, Any]:
     """Describe one of Lark's rules: `inline` says which of its symbols are lists to splice in."""
     inline = [not symbol.is_term and symbol.name.startswith("_") for symbol in rule.expansion]
     single = bool(rule.options.expand1) and not rule.alias
-    return {"name": str(rule.origin.name), "method": str(rule.alias or rule.origin.name), "single": single, "inline": inline}
+    return {
+        "name": str(rule.origin.name),
+        "method": str(rule.alias or rule.origin.name),
+        "single": single,
+        "inline": inline,
+    }

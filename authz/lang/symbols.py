@@ -17,9 +17,20 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ROOTS = frozenset({
-    "subject", "client", "scopes", "roles", "tenant", "tool", "resource", "args", "context", "now",
-})  # fmt: skip
+ROOTS = frozenset(
+    {
+        "subject",
+        "client",
+        "scopes",
+        "roles",
+        "tenant",
+        "tool",
+        "resource",
+        "args",
+        "context",
+        "now",
+    }
+)
 RESERVED = {
     "resource": frozenset({"type", "id", "tenant", "ancestors"}),
     "subject": frozenset({"id", "groups"}),
@@ -101,13 +112,21 @@ def collect(files: Sequence[tuple[Source, ast.PolicyFile]], report: Reporter) ->
 
 
 def _declare(
-    declaration: ast.Declaration, source: Source, section: int | None, symbols: Symbols,
-    shapes: list[tuple[ast.ShapeDeclaration, Place]], report: Reporter,
-) -> None:  # fmt: skip
+    declaration: ast.Declaration,
+    source: Source,
+    section: int | None,
+    symbols: Symbols,
+    shapes: list[tuple[ast.ShapeDeclaration, Place]],
+    report: Reporter,
+) -> None:
     place = Place(source, declaration.span)
     if section is not None and not _may_stand_in_section(declaration):
-        report.error("not-for-one-tenant", "a tenant block holds only tool blocks, derived roles and lets", place,
-                     "declare this outside, for all tenants")  # fmt: skip
+        report.error(
+            "not-for-one-tenant",
+            "a tenant block holds only tool blocks, derived roles and lets",
+            place,
+            "declare this outside, for all tenants",
+        )
         return
     match declaration:
         case ast.ScopeDeclaration(name):
@@ -119,7 +138,9 @@ def _declare(
         case ast.LetDeclaration(name):
             _declare_let(Let(declaration, source, section), symbols, report)
         case ast.GroupDeclaration(name):
-            _once(symbols.groups, name.text, (declaration, place), f"tool group `{name.text}`", name.span, source, report)
+            _once(
+                symbols.groups, name.text, (declaration, place), f"tool group `{name.text}`", name.span, source, report
+            )
         case ast.ToolBlock():
             symbols.blocks.append((declaration, source, section))
         case ast.TenantBlock(patterns, items):
@@ -136,9 +157,14 @@ def _may_stand_in_section(declaration: ast.Declaration) -> bool:
 
 
 def _once(
-    table: dict[str, tuple[T, Place]], key: str, value: tuple[T, Place], what: str, span: Span, source: Source,
+    table: dict[str, tuple[T, Place]],
+    key: str,
+    value: tuple[T, Place],
+    what: str,
+    span: Span,
+    source: Source,
     report: Reporter,
-) -> None:  # fmt: skip
+) -> None:
     if key in table:
         report.twice(f"{what} is declared twice", Place(source, span), table[key][1])
     else:
@@ -149,7 +175,9 @@ def _declare_let(let: Let, symbols: Symbols, report: Reporter) -> None:
     name = let.declaration.name
     place = Place(let.source, name.span)
     if name.text in ROOTS:
-        report.error("reserved-name", f"`{name.text}` already names a part of the request", place, "choose another name")
+        report.error(
+            "reserved-name", f"`{name.text}` already names a part of the request", place, "choose another name"
+        )
         return
     first = symbols.lets.get((name.text, let.section)) or (
         symbols.lets.get((name.text, None)) if let.section is not None else None
@@ -177,8 +205,12 @@ def _declare_shapes(
         seen[shape.kind, name] = place
         for field in shape.fields:
             if field.name.text in RESERVED[shape.kind]:
-                report.error("reserved-attribute", f"`{field.name.text}` is built in", Place(place.source, field.name.span),
-                             "every request has it already; leave it out or choose another name")  # fmt: skip
+                report.error(
+                    "reserved-attribute",
+                    f"`{field.name.text}` is built in",
+                    Place(place.source, field.name.span),
+                    "every request has it already; leave it out or choose another name",
+                )
         fields = read_fields(shape.fields, place.source, types, report)
         if shape.kind == "resource":
             symbols.resources[name] = fields
@@ -196,7 +228,9 @@ def read_fields(
     for field in fields:
         name = field.name.text
         if name in read:
-            report.twice(f"attribute `{name}` is declared twice", Place(source, field.name.span), Place(source, spans[name]))
+            report.twice(
+                f"attribute `{name}` is declared twice", Place(source, field.name.span), Place(source, spans[name])
+            )
             continue
         spans[name] = field.name.span
         read[name] = FieldType(name, _read_type(field.type, source, types, report), field.optional)
@@ -208,9 +242,14 @@ def _read_type(written: ast.TypeExpr, source: Source, types: Iterable[str], repo
         case ast.NamedType(name, span):
             if name in NAMED:
                 return NAMED[name]
-            report.error("unknown-type", f"there is no type `{name}`", Place(source, span),
-                         near(name, [*NAMED, "set", "map", "ref"]) or "the types are `string`, `number`, `bool`, `time`, "
-                         "`duration`, `ip`, `set<…>`, `map<…>`, `ref<…>`, `{ … }` and unions of strings")  # fmt: skip
+            report.error(
+                "unknown-type",
+                f"there is no type `{name}`",
+                Place(source, span),
+                near(name, [*NAMED, "set", "map", "ref"])
+                or "the types are `string`, `number`, `bool`, `time`, "
+                "`duration`, `ip`, `set<…>`, `map<…>`, `ref<…>`, `{ … }` and unions of strings",
+            )
             return ANY
         case ast.UnionType(options):
             return Type("union", options=tuple(sorted({option.value for option in options})))
@@ -223,17 +262,19 @@ def _read_type(written: ast.TypeExpr, source: Source, types: Iterable[str], repo
         case ast.RefType(target, span):
             name = target.value if isinstance(target, ast.Text) else target.text
             if name != "subject" and name not in types:
-                report.unless_gaps("unknown-type", f"there is no resource type `{name}` to refer to", Place(source, span),
-                                   near(name, ["subject", *types]) or "declare it with `resource`")  # fmt: skip
+                report.unless_gaps(
+                    "unknown-type",
+                    f"there is no resource type `{name}` to refer to",
+                    Place(source, span),
+                    near(name, ["subject", *types]) or "declare it with `resource`",
+                )
             return Type("ref", target=name)
 
 
 # --- Hierarchies ----------------------------------------------------------------------------
 
 
-def closures(
-    edges: Mapping[str, tuple[str, ...]], on_cycle: Callable[[list[str]], None]
-) -> dict[str, frozenset[str]]:
+def closures(edges: Mapping[str, tuple[str, ...]], on_cycle: Callable[[list[str]], None]) -> dict[str, frozenset[str]]:
     """Return for each name all that it reaches, itself included; report each cycle once.
 
     Walks with a stack of its own: hierarchies may be as long as a file.

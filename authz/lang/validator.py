@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from authz.errors import PolicyError
 from authz.lang import ast, checked
@@ -56,9 +56,16 @@ def validate(
     if report.found:
         raise PolicyError(in_order(report.found))
     return CheckedPolicySet(
-        revision(files), tuple(blocks), tuple(s.patterns for s in symbols.sections), derived, scopes, roles,
-        symbols.global_types, mentions(symbols), tuple(files),
-    )  # fmt: skip
+        revision(files),
+        tuple(blocks),
+        tuple(s.patterns for s in symbols.sections),
+        derived,
+        scopes,
+        roles,
+        symbols.global_types,
+        mentions(symbols),
+        tuple(files),
+    )
 
 
 def revision(files: Sequence[tuple[Source, ast.PolicyFile]]) -> str:
@@ -84,11 +91,19 @@ def check_identifiers(files: Sequence[tuple[Source, ast.PolicyFile]], report: Re
             if not text.value:
                 report.error("empty-name", "this name is empty", place, "write a name, or leave this out")
             elif any(unicodedata.category(c) == "Cc" for c in text.value):
-                report.error("invalid-identifier", "this name holds a control character, so no request can match it", place,
-                             "leave the character out")  # fmt: skip
+                report.error(
+                    "invalid-identifier",
+                    "this name holds a control character, so no request can match it",
+                    place,
+                    "leave the character out",
+                )
             elif not unicodedata.is_normalized("NFC", text.value):
-                report.error("invalid-identifier", "this name is not in Unicode normal form NFC, so no request can match it",
-                             place, "save it with composed characters")  # fmt: skip
+                report.error(
+                    "invalid-identifier",
+                    "this name is not in Unicode normal form NFC, so no request can match it",
+                    place,
+                    "save it with composed characters",
+                )
 
 
 def _identifiers(declarations: Iterable[ast.Declaration]) -> Iterator[ast.Text]:
@@ -131,8 +146,12 @@ def check_scopes(symbols: Symbols, report: Reporter) -> Mapping[str, frozenset[s
 
     def on_cycle(cycle: list[str]) -> None:
         declaration, place = symbols.scopes[cycle[0]]
-        report.error("cycle", f"scope `{cycle[0]}` implies itself{_through(cycle)}",
-                     place._replace(span=declaration.name.span), _BREAK)  # fmt: skip
+        report.error(
+            "cycle",
+            f"scope `{cycle[0]}` implies itself{_through(cycle)}",
+            place._replace(span=declaration.name.span),
+            _BREAK,
+        )
 
     return closures(edges, on_cycle)
 
@@ -141,7 +160,7 @@ _BREAK: Final = "leave out what leads back to the start"
 
 
 def _through(cycle: list[str]) -> str:
-    shown = " → ".join(f"`{name}`" for name in (*cycle[:4], *(["…"] if len(cycle) > 4 else []), cycle[0]))  # noqa: PLR2004 (enough to see it)
+    shown = " → ".join(f"`{name}`" for name in (*cycle[:4], *(["…"] if len(cycle) > 4 else []), cycle[0]))
     return "" if len(cycle) == 1 else f": {shown}"
 
 
@@ -151,15 +170,23 @@ def check_roles(symbols: Symbols, report: Reporter) -> tuple[Mapping[str, frozen
     derived: list[Role] = []
     for role in symbols.roles:
         name = role.declaration.name
-        first = plain.get(name.value) or next((d for d in derived if d.declaration.name.value == name.value and _overlap(d, role, symbols)), None)  # fmt: skip
+        first = plain.get(name.value) or next(
+            (d for d in derived if d.declaration.name.value == name.value and _overlap(d, role, symbols)), None
+        )
         if first is not None:
-            report.twice(f"role `{name.value}` is declared twice", Place(role.place.source, name.span),
-                         Place(first.place.source, first.declaration.name.span))  # fmt: skip
+            report.twice(
+                f"role `{name.value}` is declared twice",
+                Place(role.place.source, name.span),
+                Place(first.place.source, first.declaration.name.span),
+            )
         elif role.declaration.when is None:
             clash = next((d for d in derived if d.declaration.name.value == name.value), None)
             if clash is not None:
-                report.twice(f"role `{name.value}` is declared twice", Place(role.place.source, name.span),
-                             Place(clash.place.source, clash.declaration.name.span))  # fmt: skip
+                report.twice(
+                    f"role `{name.value}` is declared twice",
+                    Place(role.place.source, name.span),
+                    Place(clash.place.source, clash.declaration.name.span),
+                )
             plain[name.value] = role
         else:
             derived.append(role)
@@ -170,12 +197,18 @@ def check_roles(symbols: Symbols, report: Reporter) -> tuple[Mapping[str, frozen
 
     def on_cycle(cycle: list[str]) -> None:
         role = plain[cycle[0]]
-        report.error("cycle", f"role `{cycle[0]}` extends itself{_through(cycle)}",
-                     role.place._replace(span=role.declaration.name.span), _BREAK)  # fmt: skip
+        report.error(
+            "cycle",
+            f"role `{cycle[0]}` extends itself{_through(cycle)}",
+            role.place._replace(span=role.declaration.name.span),
+            _BREAK,
+        )
 
     roles = closures(edges, on_cycle)
     holds = {
-        id(role): frozenset({role.declaration.name.value}).union(*(roles.get(t.value, ()) for t in role.declaration.extends))
+        id(role): frozenset({role.declaration.name.value}).union(
+            *(roles.get(t.value, ()) for t in role.declaration.extends)
+        )
         for role in derived
     }
     return roles, holds
@@ -204,11 +237,19 @@ def _check_extends(role: Role, plain: Mapping[str, Role], conditional: set[str],
     for base in role.declaration.extends:
         place = Place(role.place.source, base.span)
         if base.value in conditional:
-            report.error("extends-derived-role", f"`{base.value}` is a derived role: only its condition gives it", place,
-                         "name both roles where they are asked for")  # fmt: skip
+            report.error(
+                "extends-derived-role",
+                f"`{base.value}` is a derived role: only its condition gives it",
+                place,
+                "name both roles where they are asked for",
+            )
         elif base.value not in plain:
-            report.unless_gaps("unknown-role", f"there is no role `{base.value}`", place,
-                               near(base.value, plain) or "declare it with `role`")  # fmt: skip
+            report.unless_gaps(
+                "unknown-role",
+                f"there is no role `{base.value}`",
+                place,
+                near(base.value, plain) or "declare it with `role`",
+            )
 
 
 def check_groups(symbols: Symbols, report: Reporter) -> None:
@@ -220,8 +261,12 @@ def check_groups(symbols: Symbols, report: Reporter) -> None:
 
     def on_cycle(cycle: list[str]) -> None:
         declaration, place = symbols.groups[cycle[0]]
-        report.error("cycle", f"tool group `{cycle[0]}` contains itself{_through(cycle)}",
-                     place._replace(span=declaration.name.span), _BREAK)  # fmt: skip
+        report.error(
+            "cycle",
+            f"tool group `{cycle[0]}` contains itself{_through(cycle)}",
+            place._replace(span=declaration.name.span),
+            _BREAK,
+        )
         for name in cycle:
             symbols.groups[name] = (symbols.groups[name][0]._replace(patterns=()), symbols.groups[name][1])
 
@@ -233,8 +278,12 @@ def check_groups(symbols: Symbols, report: Reporter) -> None:
 def _check_group_names(patterns: Iterable[ast.Pattern], source: Source, symbols: Symbols, report: Reporter) -> None:
     for pattern in patterns:
         if isinstance(pattern, ast.GroupReference) and pattern.name.text not in symbols.groups:
-            report.unless_gaps("unknown-group", f"there is no tool group `{pattern.name.text}`", Place(source, pattern.span),
-                               near(pattern.name.text, symbols.groups) or "declare it with `tools`")  # fmt: skip
+            report.unless_gaps(
+                "unknown-group",
+                f"there is no tool group `{pattern.name.text}`",
+                Place(source, pattern.span),
+                near(pattern.name.text, symbols.groups) or "declare it with `tools`",
+            )
 
 
 def _patterns(written: Iterable[ast.Pattern], symbols: Symbols) -> tuple[str, ...]:
@@ -260,15 +309,19 @@ def check_let_cycles(symbols: Symbols, report: Reporter) -> None:
     names = {key: f"{key[0]}\0{key[1]}" for key in symbols.lets}
     edges: dict[str, tuple[str, ...]] = {}
     for (name, section), let in symbols.lets.items():
-        used = {word for word in _words(let.declaration.value)}
+        used = set(_words(let.declaration.value))
         visible = [k for word in sorted(used) for k in ((word, section), (word, None)) if k in names][: len(used) * 2]
         edges[names[name, section]] = tuple(dict.fromkeys(names[k] for k in visible))
     by_text = {text: key for key, text in names.items()}
 
     def on_cycle(cycle: list[str]) -> None:
         let = symbols.lets[by_text[cycle[0]]]
-        report.error("cycle", f"`{let.declaration.name.text}` is defined by itself{_through([by_text[c][0] for c in cycle])}",
-                     Place(let.source, let.declaration.name.span), _BREAK)  # fmt: skip
+        report.error(
+            "cycle",
+            f"`{let.declaration.name.text}` is defined by itself{_through([by_text[c][0] for c in cycle])}",
+            Place(let.source, let.declaration.name.span),
+            _BREAK,
+        )
 
     closures(edges, on_cycle)
 
@@ -305,15 +358,22 @@ def check_rule_count(symbols: Symbols, limits: Limits, report: Reporter) -> None
     for block, source, _ in symbols.blocks:
         count += len(block.statements)
         if count > limits.rules:
-            report.error("too-many-rules", f"this policy has more than {limits.rules} rules", Place(source, block.span),
-                         "let a rule compare attributes instead of naming each user or resource")  # fmt: skip
+            report.error(
+                "too-many-rules",
+                f"this policy has more than {limits.rules} rules",
+                Place(source, block.span),
+                "let a rule compare attributes instead of naming each user or resource",
+            )
             return
 
 
 def check_block(
-    written: tuple[ast.ToolBlock, Source, int | None], symbols: Symbols, limits: Limits, report: Reporter,
+    written: tuple[ast.ToolBlock, Source, int | None],
+    symbols: Symbols,
+    limits: Limits,
+    report: Reporter,
     used_lets: set[int],
-) -> checked.Block:  # fmt: skip
+) -> checked.Block:
     """Check a tool block and its statements (L20-L23)."""
     block, source, section = written
     _check_group_names((*block.patterns, *block.excepted), source, symbols, report)
@@ -334,9 +394,13 @@ def check_block(
             _check_limit(statement, source, report)
     used_lets.update(checker.lets)
     return checked.Block(
-        _patterns(block.patterns, symbols), _patterns(block.excepted, symbols),
-        None if block.types is None else tuple(t.value for t in block.types), rules, section, Place(source, block.span),
-    )  # fmt: skip
+        _patterns(block.patterns, symbols),
+        _patterns(block.excepted, symbols),
+        None if block.types is None else tuple(t.value for t in block.types),
+        rules,
+        section,
+        Place(source, block.span),
+    )
 
 
 def _scope(
@@ -351,17 +415,20 @@ def _scope(
 
 
 def _rule(
-    statement: ast.Require | ast.RequireWhen | ast.Rule, source: Source, checker: Checker,
-    obliged: tuple[Obligation, ...], report: Reporter,
-) -> checked.Rule:  # fmt: skip
+    statement: ast.Require | ast.RequireWhen | ast.Rule,
+    source: Source,
+    checker: Checker,
+    obliged: tuple[Obligation, ...],
+    report: Reporter,
+) -> checked.Rule:
     place = Place(source, statement.span)
     name = f"{source.module}:{source.place(statement.span.start)[0]}"
     match statement:
         case ast.Require(kind, mode, names):
             who = _names(kind, mode, names)
-            return checked.Rule(f"require {kind}", name, who, False, None, "", (), place)  # type: ignore[arg-type]  # noqa: FBT003 ("role" or "scope"; positional fields of a tuple)
+            return checked.Rule(f"require {kind}", name, who, False, None, "", (), place)  # type: ignore[arg-type]
         case ast.RequireWhen(condition):
-            return checked.Rule("require when", name, None, False, checker.condition(condition, source), "", (), place)  # noqa: FBT003 (as above)
+            return checked.Rule("require when", name, None, False, checker.condition(condition, source), "", (), place)
         case ast.Rule():
             return _allow_or_deny(statement, source, checker, obliged, report)
 
@@ -372,33 +439,48 @@ def _allow_or_deny(
     place = Place(source, rule.span)
     label = rule.label.value if rule.label is not None else source.place(rule.span.start)[0]
     if rule.effect == "allow" and rule.who is None and rule.when is None:
-        report.error("allow-without-who", "this allow says neither who nor when", place,
-                     "name a role or scope, or write `anyone` or `public`")  # fmt: skip
+        report.error(
+            "allow-without-who",
+            "this allow says neither who nor when",
+            place,
+            "name a role or scope, or write `anyone` or `public`",
+        )
     if rule.across and rule.when is None and rule.unless is None:
-        report.error("across-without-condition", "`across tenants` needs a condition", place,
-                     "say with `when` which resources of other tenants may be reached")  # fmt: skip
+        report.error(
+            "across-without-condition",
+            "`across tenants` needs a condition",
+            place,
+            "say with `when` which resources of other tenants may be reached",
+        )
     own = tuple(_obligation(obligation, source, report) for obligation in rule.obligations)
     obligations = _unique((*own, *obliged)) if rule.effect == "allow" else ()
     because = rule.because.value if rule.because is not None else ""
     return checked.Rule(
-        rule.effect, f"{source.module}:{label}", _who(rule), rule.across, _condition(rule, source, checker), because,
-        obligations, place,
-    )  # fmt: skip
+        rule.effect,
+        f"{source.module}:{label}",
+        _who(rule),
+        rule.across,
+        _condition(rule, source, checker),
+        because,
+        obligations,
+        place,
+    )
 
 
-def _who(rule: ast.Rule) -> checked.Names | str | None:  # type: ignore[return]  # every kind is met
-    match rule.who:
-        case None:
-            return "anyone" if rule.effect == "allow" else None
-        case ast.Who(("role" | "scope") as kind, mode, names):
-            return _names(kind, mode, names)
-        case ast.Who(kind):
-            return kind
+def _who(rule: ast.Rule) -> checked.Names | Literal["anyone", "public"] | None:
+    who = rule.who
+    if who is None:
+        return "anyone" if rule.effect == "allow" else None
+    if who.kind in {"anyone", "public"}:
+        return "anyone" if who.kind == "anyone" else "public"
+    return _names(who.kind, who.mode, who.names)
 
 
 def _names(kind: str, mode: ast.Mode | None, names: Iterable[ast.Text]) -> checked.Names:
-    what = "role" if kind == "role" else "scope"
-    return checked.Names(what, mode or ("any" if what == "role" else "all"), tuple(sorted({n.value for n in names})))  # type: ignore[arg-type]
+    sorted_names = tuple(sorted({name.value for name in names}))
+    if kind == "role":
+        return checked.Names("role", mode or "any", sorted_names)
+    return checked.Names("scope", mode or "all", sorted_names)
 
 
 def _condition(rule: ast.Rule, source: Source, checker: Checker) -> checked.Core | None:
@@ -418,8 +500,12 @@ def _obligation(clause: ast.ObligationClause, source: Source, report: Reporter) 
     parameters: dict[str, Value] = {}
     for parameter in clause.parameters:
         if parameter.name.text in parameters:
-            report.error("duplicate-declaration", f"`{parameter.name.text}` is given twice", Place(source, parameter.name.span),
-                         "leave one of them out")  # fmt: skip
+            report.error(
+                "duplicate-declaration",
+                f"`{parameter.name.text}` is given twice",
+                Place(source, parameter.name.span),
+                "leave one of them out",
+            )
         parameters[parameter.name.text] = _literal(parameter.value, source, report)
     return Obligation(clause.name.value, parameters)
 
@@ -435,8 +521,12 @@ def _literal(value: ast.Expr, source: Source, report: Reporter) -> Value:
         case ast.SetLiteral(items):
             return [_literal(item, source, report) for item in items]
         case _:
-            report.error("not-a-literal", "an obligation takes literals only", Place(source, value.span),
-                         "write a string, number, bool, duration or set of these")  # fmt: skip
+            report.error(
+                "not-a-literal",
+                "an obligation takes literals only",
+                Place(source, value.span),
+                "write a string, number, bool, duration or set of these",
+            )
             return None
 
 
@@ -450,15 +540,27 @@ def _unique(obligations: Iterable[Obligation]) -> tuple[Obligation, ...]:
 
 def _check_limit(limit: ast.Limit, source: Source, report: Reporter) -> None:
     if not isinstance(limit.calls.value, int) or limit.calls.value < 1:
-        report.error("invalid-limit", f"`{source.slice(limit.calls.span)}` is no number of calls", Place(source, limit.calls.span),
-                     "a limit counts whole calls, one or more")  # fmt: skip
+        report.error(
+            "invalid-limit",
+            f"`{source.slice(limit.calls.span)}` is no number of calls",
+            Place(source, limit.calls.span),
+            "a limit counts whole calls, one or more",
+        )
     if limit.per.nanoseconds <= 0:
-        report.error("invalid-limit", f"`{source.slice(limit.per.span)}` is no time to count in", Place(source, limit.per.span),
-                     "the time of a limit is longer than nothing")  # fmt: skip
+        report.error(
+            "invalid-limit",
+            f"`{source.slice(limit.per.span)}` is no time to count in",
+            Place(source, limit.per.span),
+            "the time of a limit is longer than nothing",
+        )
     for key in limit.keys:
         if key.text not in _LIMIT_KEYS:
-            report.error("invalid-limit", f"a limit cannot count by `{key.text}`", Place(source, key.span),
-                         near(key.text, _LIMIT_KEYS) or "the keys are `subject`, `client`, `tenant`, `tool` and `ip`")  # fmt: skip
+            report.error(
+                "invalid-limit",
+                f"a limit cannot count by `{key.text}`",
+                Place(source, key.span),
+                near(key.text, _LIMIT_KEYS) or "the keys are `subject`, `client`, `tenant`, `tool` and `ip`",
+            )
 
 
 def check_derived_roles(
@@ -473,7 +575,9 @@ def check_derived_roles(
         checker = Checker(symbols, scope, limits, report)
         condition = checker.condition(role.declaration.when, role.place.source)
         used_lets.update(checker.lets)
-        derived.append(checked.DerivedRole(role.declaration.name.value, holds[id(role)], condition, role.section, role.place))
+        derived.append(
+            checked.DerivedRole(role.declaration.name.value, holds[id(role)], condition, role.section, role.place)
+        )
     return tuple(derived)
 
 
@@ -487,7 +591,9 @@ def check_labels(symbols: Symbols, report: Reporter) -> None:
             label = statement.label
             place = Place(source, label.span)
             if (source.name, label.value) in first:
-                report.twice(f"the label `{label.value}` is used twice in this file", place, first[source.name, label.value])
+                report.twice(
+                    f"the label `{label.value}` is used twice in this file", place, first[source.name, label.value]
+                )
             first.setdefault((source.name, label.value), place)
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from authz.lang import checked
 from authz.lang.checked import Core
-from authz.lang.types import BOOL, STRING, kind_of
+from authz.lang.types import BOOL, STRING, Type, kind_of
 from authz.lang.values import glob, nanoseconds, read_address, read_number, read_time, split_path
 from authz.model import Client, Request, Resource, ToolInfo
 from authz.pdp import runtime
@@ -41,9 +41,12 @@ _LOCALS: Final = {
 }
 """What generated code calls the parts of a request; a later line may use an earlier one."""
 _ROOTS: Final = {
-    "subject": "subject_attributes", "client": "client_attributes", "resource": "resource_attributes", "args": "args",
+    "subject": "subject_attributes",
+    "client": "client_attributes",
+    "resource": "resource_attributes",
+    "args": "args",
     "context": "context",
-}  # fmt: skip
+}
 _BUILTINS: Final = {
     "subject.id": ("", "(q.subject or None)"),
     "tenant": ("", "q.tenant"),
@@ -71,10 +74,16 @@ def now(request: Request) -> int:
 
 _GLOBALS: Final[dict[str, Any]] = {
     "__builtins__": {"type": type, "str": str, "frozenset": frozenset},
-    "NO_RESOURCE": _NO_RESOURCE, "NO_CLIENT": _NO_CLIENT, "NO_TOOL": _NO_TOOL, "now": now, "glob": glob,
-    "read_number": read_number, "read_time": read_time, "read_address": read_address,
+    "NO_RESOURCE": _NO_RESOURCE,
+    "NO_CLIENT": _NO_CLIENT,
+    "NO_TOOL": _NO_TOOL,
+    "now": now,
+    "glob": glob,
+    "read_number": read_number,
+    "read_time": read_time,
+    "read_address": read_address,
     **{name: value for name, value in vars(runtime).items() if callable(value) and not name.startswith("__")},
-}  # fmt: skip
+}
 _factories: dict[str, Callable[..., Any]] = {}
 _MAX_FACTORIES: Final = 10_000
 
@@ -453,7 +462,9 @@ class Emitter:
         if kind == "number":
             written = "".join(f"({sign}, {self.value(operand, 'number')}), " for sign, operand in node.operands)
             return f"sum_numbers(({written}))"
-        written = "".join(f"({sign}, {self.value(operand, kind_of(_type(operand)))}), " for sign, operand in node.operands)
+        written = "".join(
+            f"({sign}, {self.value(operand, kind_of(_type(operand)))}), " for sign, operand in node.operands
+        )
         return f"sum_times(({written}), {self.constant(_running_kinds(node))})"
 
     def call(self, node: checked.Call) -> str:
@@ -473,7 +484,7 @@ class Emitter:
                 return f"{node.function}({arguments})"
 
 
-_GROUPS: Final = checked.Type("set", STRING)
+_GROUPS: Final = Type("set", STRING)
 
 
 def _is_set_of(node: Core, kind: str) -> bool:
@@ -487,7 +498,7 @@ def _ordered(kind: str) -> str:
     return "number" if kind == "dynamic" else kind
 
 
-def _type(node: Core) -> checked.Type:
+def _type(node: Core) -> Type:
     return getattr(node, "type", BOOL)
 
 

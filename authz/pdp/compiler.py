@@ -62,7 +62,7 @@ def _face(rule: Rule, view: View, *, true: bool) -> Test:
 
 def _face_text(rule: Rule, emitter: Emitter, *, true: bool) -> str:
     parts = []
-    if rule.kind == "allow" and rule.who != "public" or rule.who == "anyone":
+    if (rule.kind == "allow" and rule.who != "public") or rule.who == "anyone":
         parts.append("q.subject" if true else "not q.subject")
     if isinstance(rule.who, checked.Names):
         parts.append(emitter.who_true(rule.who) if true else emitter.who_false(rule.who))
@@ -101,7 +101,7 @@ class Rules:
         found = list(self._always)
         for role in dict.fromkeys(request.roles):
             found += self._by_role.get(role, ())
-        return found if len(request.roles) < 2 else list(dict.fromkeys(found))  # noqa: PLR2004 (two roles may lead to one rule)
+        return found if len(request.roles) < 2 else list(dict.fromkeys(found))
 
 
 class Plan:

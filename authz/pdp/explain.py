@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from authz.lang import checked
-from authz.lang.types import STRING, kind_of, set_of
+from authz.lang.types import STRING, Type, kind_of, set_of
 from authz.model import ConditionTrace, Explanation, Outcome, Reason, RuleTrace, Seen
 from authz.pdp.codegen import condition_tests, value_of
 from authz.pdp.runtime import absent
 from authz.pdp.steps import is_foreign, may_apply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from authz.lang.checked import CheckedPolicySet, Core, Place, Rule
     from authz.model import Decision, Request, Value
+    from authz.pdp.codegen import Test
     from authz.pdp.compiler import CompiledRule, Plan
     from authz.pdp.program import Program
     from authz.pdp.view import View
@@ -47,7 +48,9 @@ class RuleOutline(NamedTuple):
 
 def outline(policy: CheckedPolicySet) -> tuple[RuleOutline, ...]:
     """List every statement of a policy and every atom of its conditions, derived roles included."""
-    statements = [(rule.name, rule.kind, rule.place, rule.condition) for block in policy.blocks for rule in block.rules]
+    statements: list[tuple[str, str, Place, Core | None]] = [
+        (rule.name, rule.kind, rule.place, rule.condition) for block in policy.blocks for rule in block.rules
+    ]
     statements += [(role.name, "derived role", role.place, role.condition) for role in policy.derived]
     return tuple(
         RuleOutline(name, kind, *_place(place), tuple(_outline_atom(atom) for atom in _atoms(condition)))
@@ -95,29 +98,45 @@ def explain(program: Program, request: Request) -> Explanation:
     compiled = [*plan.denies.all, *plan.requirements, *plan.scopes, *plan.allows.all]
     foreign = is_foreign(plan, request)
     traces = [_trace(rule, request, foreign=foreign) for rule in compiled]
-    traces += [_trace_role(plan.view, role, request) for role, _, _ in plan.view.derived]
+    traces += [_trace_role(role, true, false, plan.view, request) for role, true, false in _asked_roles(plan)]
     return Explanation(decision, tuple(traces), _nearest(plan, request, decision))
 
 
-def _outcome(true: bool, false: bool) -> Outcome:
+def _outcome(*, true: bool, false: bool) -> Outcome:
     return Outcome.TRUE if true else Outcome.FALSE if false else Outcome.UNKNOWN
 
 
 def _trace(rule: CompiledRule, request: Request, *, foreign: bool) -> RuleTrace:
-    outcome = _outcome(bool(rule.true(request)), bool(rule.false(request)))
+    outcome = _outcome(true=bool(rule.true(request)), false=bool(rule.false(request)))
     conditions = [*_trace_who(rule, request), *_trace_condition(rule.view, rule.rule.condition, request)]
     if foreign and rule.rule.kind == "allow" and not rule.rule.across:
         outcome = Outcome.FALSE
-        tenants = (Seen("tenant", request.tenant), Seen("resource.tenant", request.resource.tenant if request.resource else ""))
-        conditions.insert(0, ConditionTrace("the caller's own tenant", *_place(rule.rule.place), Outcome.FALSE, tenants))
+        tenants = (
+            Seen("tenant", request.tenant),
+            Seen("resource.tenant", request.resource.tenant if request.resource else ""),
+        )
+        conditions.insert(
+            0, ConditionTrace("the caller's own tenant", *_place(rule.rule.place), Outcome.FALSE, tenants)
+        )
     return RuleTrace(rule.name, rule.rule.kind, *_place(rule.rule.place), outcome, tuple(conditions))
 
 
-def _trace_role(view: View, role: checked.DerivedRole, request: Request) -> RuleTrace:
-    true, false = next((t, f) for other, t, f in view.derived if other is role)
+def _asked_roles(plan: Plan) -> Iterator[tuple[checked.DerivedRole, Test, Test]]:
+    """Yield the derived roles that some rule of the plan asks for, by name or as part of `roles`."""
+    asked: set[str] = set()
+    for rule in (*plan.denies.all, *plan.requirements, *plan.allows.all):
+        if isinstance(rule.rule.who, checked.Names) and rule.rule.who.what == "role":
+            asked.update(rule.rule.who.names)
+        if any(isinstance(node, checked.Held) and node.what == "roles" for node in _nodes(rule.rule.condition)):
+            yield from plan.view.derived
+            return
+    yield from ((role, true, false) for role, true, false in plan.view.derived if not role.holds.isdisjoint(asked))
+
+
+def _trace_role(role: checked.DerivedRole, true: Test, false: Test, view: View, request: Request) -> RuleTrace:
     conditions = tuple(_trace_condition(view, role.condition, request))
-    return RuleTrace(role.name, "derived role", *_place(role.place), _outcome(true(request), false(request)),
-                     conditions)  # fmt: skip
+    outcome = _outcome(true=bool(true(request)), false=bool(false(request)))
+    return RuleTrace(role.name, "derived role", *_place(role.place), outcome, conditions)
 
 
 def _trace_who(rule: CompiledRule, request: Request) -> Iterator[ConditionTrace]:
@@ -143,26 +162,32 @@ def wanted(rule: Rule) -> str:
 def _trace_condition(view: View, condition: Core | None, request: Request) -> Iterator[ConditionTrace]:
     for atom in _atoms(condition):
         true, false = condition_tests(view, atom)
-        outcome = _outcome(bool(true(request)), bool(false(request)))
+        outcome = _outcome(true=bool(true(request)), false=bool(false(request)))
         seen = tuple(_see(view, node, request) for node in _operands(atom))
         yield ConditionTrace(_text(atom.place), *_place(atom.place), outcome, seen)
 
 
-def _operands(atom: Core) -> Iterator[checked.Read | checked.Builtin | checked.Held | checked.Unknown]:
-    """Yield what an atom reads of the request, each once."""
-    seen: set[str] = set()
-    waiting: list[object] = [atom]
+_Operand: TypeAlias = "checked.Read | checked.Builtin | checked.Held | checked.Unknown"
+
+
+def _nodes(node: object) -> Iterator[object]:
+    """Yield an expression and all below it, in the order written."""
+    waiting = [node]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, checked.InEntity):
-            node = _ancestors(node)
-        if isinstance(node, (checked.Read, checked.Builtin, checked.Held, checked.Unknown)):
-            text = _name(node)
-            if text not in seen:
-                seen.add(text)
-                yield node
-        if isinstance(node, tuple) and not isinstance(node, (checked.Place, checked.Type)):
-            waiting.extend(reversed(node))
+        if isinstance(node, tuple) and not isinstance(node, (checked.Place, Type)):
+            yield node
+            children = _ancestors(node) if isinstance(node, checked.InEntity) else node
+            waiting.extend(reversed(children))
+
+
+def _operands(atom: Core) -> Iterator[_Operand]:
+    """Yield what an atom reads of the request, each once."""
+    seen: set[str] = set()
+    for node in _nodes(atom):
+        if isinstance(node, (checked.Read, checked.Builtin, checked.Held, checked.Unknown)) and _name(node) not in seen:
+            seen.add(_name(node))
+            yield node
 
 
 def _ancestors(node: checked.InEntity) -> tuple[Core, ...]:
@@ -172,7 +197,7 @@ def _ancestors(node: checked.InEntity) -> tuple[Core, ...]:
     return (checked.Read("subject", ("groups",), STRINGS, node.place), node.entities)
 
 
-def _name(node: checked.Read | checked.Builtin | checked.Held | checked.Unknown) -> str:
+def _name(node: _Operand) -> str:
     match node:
         case checked.Builtin(name) | checked.Held(name):
             return name
@@ -182,7 +207,7 @@ def _name(node: checked.Read | checked.Builtin | checked.Held | checked.Unknown)
             return _text(node.place)
 
 
-def _see(view: View, node: checked.Read | checked.Builtin | checked.Held | checked.Unknown, request: Request) -> Seen:
+def _see(view: View, node: _Operand, request: Request) -> Seen:
     value = value_of(view, node)(request)
     name = _name(node)
     if value is not None:
@@ -209,10 +234,10 @@ def _keys(view: View, node: checked.Read, request: Request) -> list[Any]:
     return [key if isinstance(key, str) else value_of(view, key)(request) for key in node.keys]
 
 
-def _shown(value: Any, node: checked.Read | checked.Builtin | checked.Held | checked.Unknown) -> Value:
+def _shown(value: Any, node: _Operand) -> Value:
     """Turn a value into JSON, times as text; long ones are cut."""
     if isinstance(value, frozenset):
-        return sorted((str(item) for item in value))[:20]
+        return sorted(str(item) for item in value)[:20]
     if node.type.kind == "time":
         return _time_text(value)
     if isinstance(value, str):
@@ -234,11 +259,11 @@ def _time_text(nanoseconds: int) -> str:
 # --- What would have helped -----------------------------------------------------------------
 
 
-def nearest_rule(plan: Plan, request: Request, foreign: bool) -> CompiledRule | None:
+def nearest_rule(plan: Plan, request: Request, *, foreign: bool) -> CompiledRule | None:
     """Return the allow that came nearest: one that speaks of this caller, else the first by name."""
     first = None
     for rule in plan.allows.all:
-        if may_apply(rule, foreign):
+        if may_apply(rule, foreign=foreign):
             if rule.who(request):
                 return rule
             first = first or rule
@@ -251,10 +276,8 @@ def first_problem(rules: Iterable[CompiledRule], request: Request) -> str:
         for trace in (*_trace_condition(rule.view, rule.rule.condition, request), *_role_conditions(rule, request)):
             if trace.outcome is not Outcome.UNKNOWN:
                 continue
-            for seen in trace.seen:
-                if seen.problem:
-                    return f"`{seen.expression}` {seen.problem}"
-            return f"`{trace.text}` has no answer"
+            problem = next((f"`{seen.expression}` {seen.problem}" for seen in trace.seen if seen.problem), "")
+            return problem or f"`{trace.text}` has no answer for the values given"
     return "a value is missing"
 
 
@@ -285,14 +308,15 @@ def _nearest(plan: Plan, request: Request, decision: Decision) -> str:
 def _nearest_rule_text(plan: Plan, request: Request, decision: Decision) -> str:
     named = [r for r in (*plan.denies.all, *plan.requirements, *plan.allows.all) if r.name in decision.rules]
     foreign = is_foreign(plan, request)
-    rule = named[0] if named else nearest_rule(plan, request, foreign)
+    rule = named[0] if named else nearest_rule(plan, request, foreign=foreign)
     if rule is None:
         return decision.message
     trace = _trace(rule, request, foreign=foreign)
-    hurts = Outcome.TRUE if rule.rule.kind == "deny" else Outcome.FALSE
-    telling = [c for c in trace.conditions if c.outcome is Outcome.UNKNOWN] or [
-        c for c in trace.conditions if c.outcome is hurts
-    ]
-    if not telling:
-        return f"{rule.rule.kind} {rule.name}"
-    return f"{rule.rule.kind} {rule.name}: {telling[0].text} is {telling[0].outcome.name.lower()}"
+    blamed = {
+        Outcome.UNKNOWN: (Outcome.UNKNOWN,),
+        Outcome.FALSE: (Outcome.FALSE,),
+        Outcome.TRUE: (Outcome.TRUE, Outcome.FALSE),
+    }[trace.outcome]
+    telling = next((c for outcome in blamed for c in trace.conditions if c.outcome is outcome), None)
+    what = f"{rule.rule.kind} {rule.name}"
+    return f"{what}: {telling.text} is {telling.outcome.name.lower()}" if telling is not None else what

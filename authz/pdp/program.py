@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from authz.lang.checked import CheckedPolicySet
     from authz.model import Request
     from authz.pdp.compiler import CompiledRule, Plan, Planner
+    from authz.pdp.explain import RuleOutline
 
 _MAX_LOOKUPS: Final = 65_536
 _LONGEST_KEPT_NAME: Final = 256
@@ -43,14 +44,14 @@ class Program:
         foreign = is_foreign(plan, request)
         if not foreign and (bits := plan.allowing(request)):
             return plan.decisions.get(bits) or self._kept(plan, bits, lambda: self._allowed(plan.allowed_by(bits)))
-        step, rules = outcome(plan, request, foreign)
+        step, rules = outcome(plan, request, foreign=foreign)
         match step:
             case Step.ALLOW:
                 return self._kept(plan, ("allow", *rules), lambda: self._allowed(rules))
             case Step.DENY:
                 return self._deny(plan, rules, request)
             case Step.SHORT:
-                return self._short(plan, rules, request, foreign)
+                return self._short(plan, rules, request, foreign=foreign)
             case Step.REQUIRE:
                 return self._requirement(plan, rules, request)
             case Step.TENANT:
@@ -60,7 +61,7 @@ class Program:
         """Answer a request and show how the answer came about: every rule that could have had a say."""
         return explain.explain(self, request)
 
-    def outline(self) -> tuple[explain.RuleOutline, ...]:
+    def outline(self) -> tuple[RuleOutline, ...]:
         """Return every rule and condition of the policy, for coverage."""
         return explain.outline(self.policy)
 
@@ -101,9 +102,13 @@ class Program:
         message = "; ".join(dict.fromkeys(rule.rule.because for rule in rules if rule.rule.because))
         names = _names(rules)
         return Decision(
-            Effect.ALLOW, Reason.ALLOWED, message or f"allowed by {', '.join(names)}", names, self.revision,
+            Effect.ALLOW,
+            Reason.ALLOWED,
+            message or f"allowed by {', '.join(names)}",
+            names,
+            self.revision,
             tuple(obligations),
-        )  # fmt: skip
+        )
 
     def _no_block(self, plan: Plan) -> Decision:
         if plan.known_tool:
@@ -137,7 +142,9 @@ class Program:
         roles = [rule for rule in refuted if rule.rule.kind == "require role"]
         if roles:
             wanted = " and ".join(dict.fromkeys(explain.wanted(rule.rule) for rule in roles))
-            return self._kept(plan, ("role", *roles), lambda: self._denial(Reason.MISSING_ROLE, f"requires {wanted}", roles))
+            return self._kept(
+                plan, ("role", *roles), lambda: self._denial(Reason.MISSING_ROLE, f"requires {wanted}", roles)
+            )
         if refuted:
             message = f"a requirement is not met: {', '.join(_names(refuted))}"
             return self._kept(
@@ -145,34 +152,39 @@ class Program:
             )
         return self._indeterminate(rules, request)
 
-    def _short(self, plan: Plan, allows: list[CompiledRule], request: Request, foreign: bool) -> Decision:
+    def _short(self, plan: Plan, allows: list[CompiledRule], request: Request, *, foreign: bool) -> Decision:
         """Decide steps 5 and 6: would scopes help, and if not, what kept every allow from applying."""
-        missing = missing_scopes(plan, request, foreign)
+        missing = missing_scopes(plan, request, foreign=foreign)
         if missing:
-            return self._insufficient_scope(plan, allows, request, missing, foreign)
+            return self._insufficient_scope(plan, allows, request, missing, foreign=foreign)
         if not allows:
-            unknown = [rule for rule in plan.allows.of(request) if may_apply(rule, foreign) and not rule.false(request)]
+            unknown = [
+                rule for rule in plan.allows.of(request) if may_apply(rule, foreign=foreign) and not rule.false(request)
+            ]
             if unknown:
                 return self._indeterminate(unknown, request)
-        nearest = explain.nearest_rule(plan, request, foreign)
+        nearest = explain.nearest_rule(plan, request, foreign=foreign)
         message = f"no rule allows this; the nearest is {nearest.name}" if nearest else "no rule allows this"
         return self._kept(plan, ("none", nearest), lambda: self._denial(Reason.NO_ALLOW, message))
 
     def _insufficient_scope(
-        self, plan: Plan, allows: list[CompiledRule], request: Request, missing: tuple[str, ...], foreign: bool
+        self, plan: Plan, allows: list[CompiledRule], request: Request, missing: tuple[str, ...], *, foreign: bool
     ) -> Decision:
-        required, would_allow = required_scopes(plan, request, missing, foreign)
+        required, would_allow = required_scopes(plan, request, missing, foreign=foreign)
         rules = [rule for rule in plan.scopes if not rule.true(request)]
         if not allows:
             rules += would_allow
         return Decision(
-            Effect.DENY, Reason.INSUFFICIENT_SCOPE, f"requires scope {', '.join(missing)}", _names(rules), self.revision,
-            required_scopes=required, missing_scopes=missing,
-        )  # fmt: skip
+            Effect.DENY,
+            Reason.INSUFFICIENT_SCOPE,
+            f"requires scope {', '.join(missing)}",
+            _names(rules),
+            self.revision,
+            required_scopes=required,
+            missing_scopes=missing,
+        )
 
-    def _indeterminate(
-        self, rules: list[CompiledRule], request: Request, because: Sequence[str] = ()
-    ) -> Decision:
+    def _indeterminate(self, rules: list[CompiledRule], request: Request, because: Sequence[str] = ()) -> Decision:
         problem = explain.first_problem(rules, request)
         message = f"cannot be decided: {problem}"
         if because:

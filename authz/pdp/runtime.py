@@ -11,9 +11,20 @@ from typing import Any, TypeAlias
 
 from authz.lang.types import Type
 from authz.lang.values import (
-    MAX_DURATION, MAX_TIME, MIN_TIME, Address, from_scaled, glob, in_zone, read_address, read_duration, read_number,
-    read_time, scaled, split_path,
-)  # fmt: skip
+    MAX_DURATION,
+    MAX_TIME,
+    MIN_TIME,
+    Address,
+    from_scaled,
+    glob,
+    in_zone,
+    read_address,
+    read_duration,
+    read_number,
+    read_time,
+    scaled,
+    split_path,
+)
 
 Truth: TypeAlias = "bool | None"
 Reader: TypeAlias = Callable[[Any], Any]
@@ -64,9 +75,16 @@ def read_any(value: Any) -> Any:
 
 
 _SCALARS: dict[str, Reader] = {
-    "string": read_string, "ref": read_string, "number": read_number, "bool": read_bool, "time": read_time,
-    "duration": read_duration, "ip": read_address, "dynamic": read_any, "any": read_any,
-}  # fmt: skip
+    "string": read_string,
+    "ref": read_string,
+    "number": read_number,
+    "bool": read_bool,
+    "time": read_time,
+    "duration": read_duration,
+    "ip": read_address,
+    "dynamic": read_any,
+    "any": read_any,
+}
 
 
 def reader(type_: Type) -> Reader:
@@ -223,8 +241,10 @@ def _is_address(value: Any) -> bool:
 
 
 def _unlike(left: frozenset[Any], right: frozenset[Any]) -> bool:
-    return bool(left and right) and _kind(next(iter(left))) != _kind(next(iter(right))) and not (
-        _is_address(next(iter(left))) and _is_address(next(iter(right)))
+    return (
+        bool(left and right)
+        and _kind(next(iter(left))) != _kind(next(iter(right)))
+        and not (_is_address(next(iter(left))) and _is_address(next(iter(right))))
     )
 
 

@@ -28,17 +28,19 @@ def with_scopes(request: Request, scopes: tuple[str, ...]) -> Request:
     return copy
 
 
-def missing_scopes(plan: Plan, request: Request, foreign: bool) -> tuple[str, ...]:
+def missing_scopes(plan: Plan, request: Request, *, foreign: bool) -> tuple[str, ...]:
     """Return the fewest scopes, then the first alphabetically, that turn SHORT into ALLOW; () when none do."""
-    frontier = [(1, (scope,)) for scope in _useful(plan, request)]  # sorted, and so a heap
+    frontier: list[tuple[int, tuple[str, ...]]] = [
+        (1, (scope,)) for scope in _useful(plan, request)
+    ]  # sorted, and so a heap
     seen = {scopes for _, scopes in frontier}
     looked_at = 0
     while frontier and looked_at < _MOST_SETS:
         looked_at += 1
         _, scopes = heappop(frontier)
         trial = with_scopes(request, scopes)
-        if outcome(plan, trial, foreign)[0] is Step.ALLOW:
-            return _narrowed(plan, request, scopes, foreign)
+        if outcome(plan, trial, foreign=foreign)[0] is Step.ALLOW:
+            return _narrowed(plan, request, scopes, foreign=foreign)
         for scope in _useful(plan, trial):
             larger = tuple(sorted((*scopes, scope)))
             if larger not in seen:
@@ -47,7 +49,7 @@ def missing_scopes(plan: Plan, request: Request, foreign: bool) -> tuple[str, ..
     return ()
 
 
-def _narrowed(plan: Plan, request: Request, scopes: tuple[str, ...], foreign: bool) -> tuple[str, ...]:
+def _narrowed(plan: Plan, request: Request, scopes: tuple[str, ...], *, foreign: bool) -> tuple[str, ...]:
     """Exchange broad scopes for narrower ones that do as well: an answer must not teach more than it takes."""
     for scope in scopes:
         for narrower, granted_by in plan.grantable:
@@ -55,8 +57,8 @@ def _narrowed(plan: Plan, request: Request, scopes: tuple[str, ...], foreign: bo
             if not implied or narrower in scopes:
                 continue
             others = tuple(sorted({*scopes, narrower} - {scope}))
-            if outcome(plan, with_scopes(request, others), foreign)[0] is Step.ALLOW:
-                return _narrowed(plan, request, others, foreign)
+            if outcome(plan, with_scopes(request, others), foreign=foreign)[0] is Step.ALLOW:
+                return _narrowed(plan, request, others, foreign=foreign)
     return scopes
 
 
@@ -82,11 +84,11 @@ def _holds(plan: Plan, request: Request, name: str) -> bool:
 
 
 def required_scopes(
-    plan: Plan, request: Request, missing: tuple[str, ...], foreign: bool
+    plan: Plan, request: Request, missing: tuple[str, ...], *, foreign: bool
 ) -> tuple[tuple[str, ...], list[CompiledRule]]:
     """Return all scopes of the operation, held ones included, and the allows that the missing ones bring."""
     trial = with_scopes(request, missing)
-    allows = outcome(plan, trial, foreign)[1]
+    allows = outcome(plan, trial, foreign=foreign)[1]
     asking = list(plan.scopes)
     who = [rule.rule.who for rule in allows]
     if all(isinstance(names, Names) and names.what == "scope" for names in who):

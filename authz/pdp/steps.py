@@ -26,11 +26,12 @@ def is_foreign(plan: Plan, request: Request) -> bool:
     return resource is not None and resource.tenant != request.tenant and not plan.is_global
 
 
-def outcome(plan: Plan, request: Request, foreign: bool) -> tuple[Step, list[CompiledRule]]:
+def outcome(plan: Plan, request: Request, *, foreign: bool) -> tuple[Step, list[CompiledRule]]:
     """Take the steps of L61 up to where scopes matter; return where they end, and the rules that count there.
 
     For SHORT these are the allows that apply already: a `require scope` may be all that fails.
     """
+    allows: list[CompiledRule] = []
     if foreign:
         allows = [rule for rule in plan.allows.of(request) if rule.rule.across and rule.true(request)]
         if not allows:
@@ -50,6 +51,6 @@ def outcome(plan: Plan, request: Request, foreign: bool) -> tuple[Step, list[Com
     return Step.ALLOW, allows
 
 
-def may_apply(rule: CompiledRule, foreign: bool) -> bool:
+def may_apply(rule: CompiledRule, *, foreign: bool) -> bool:
     """Say whether an allow counts at all where step 2 found another tenant or not (L63)."""
     return rule.rule.across or not foreign

@@ -110,7 +110,7 @@ def _called(call: ast.Call) -> str:
 def _pattern(argument: ast.expr) -> Iterator[str]:
     """A code is a text, or has one part that is filled in, as in `invalid-{name}`."""
     match argument:
-        case ast.Constant(value=str(text)) if re.fullmatch(r"[a-z]+|[a-z]+[a-z0-9-]+[a-z0-9]", text) and text != "args":
+        case ast.Constant(value=str(text)) if re.fullmatch(r"syntax|cycle|[a-z]+(-[a-z0-9]+)+", text):
             yield re.escape(text)
         case ast.JoinedStr(values=[ast.Constant(value=str(text)), ast.FormattedValue()]):
             yield re.escape(text) + "[a-z]+"
