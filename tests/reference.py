@@ -823,7 +823,7 @@ class Scene:
                 return self.sum(expr)
             case ast.Coalesce(items, _):
                 return self.coalesce(items)
-            case ast.Range():
+            case ast.Range() | ast.Chain():  # validation refuses both here
                 return Problem.BAD
             case _:
                 assert_never(expr)

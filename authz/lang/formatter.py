@@ -364,7 +364,7 @@ def number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4f}".rstrip("0")
 
 
-def expression(node: ast.Expr) -> str:
+def expression(node: ast.Expr) -> str:  # noqa: C901, PLR0912 (one case for each kind of expression)
     """Write an expression with no more brackets than it needs."""
     level = _level(node)
     match node:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from authz.lang import checked
 from authz.lang.types import STRING, Type, kind_of, set_of
+from authz.lang.values import split_path
 from authz.model import ConditionTrace, Explanation, Outcome, Reason, RuleTrace, Seen
 from authz.pdp.codegen import condition_tests, value_of
 from authz.pdp.runtime import absent
@@ -121,6 +122,14 @@ def _trace(rule: CompiledRule, request: Request, *, foreign: bool) -> RuleTrace:
     return RuleTrace(rule.name, rule.rule.kind, *_place(rule.rule.place), outcome, tuple(conditions))
 
 
+def _crooked_path(view: View, atom: Core, request: Request) -> Iterator[Seen]:
+    """Say that a path is what keeps `under` from an answer (L35)."""
+    if isinstance(atom, checked.Under):
+        path = value_of(view, atom.operand)(request)
+        if isinstance(path, str) and split_path(path) is None:
+            yield Seen(_text(atom.operand.place), path[:_SHOWN_CHARACTERS], "is not a normal path")
+
+
 def _asked_roles(plan: Plan) -> Iterator[tuple[checked.DerivedRole, Test, Test]]:
     """Yield the derived roles that some rule of the plan asks for, by name or as part of `roles`."""
     asked: set[str] = set()
@@ -163,7 +172,7 @@ def _trace_condition(view: View, condition: Core | None, request: Request) -> It
     for atom in _atoms(condition):
         true, false = condition_tests(view, atom)
         outcome = _outcome(true=bool(true(request)), false=bool(false(request)))
-        seen = tuple(_see(view, node, request) for node in _operands(atom))
+        seen = (*(_see(view, node, request) for node in _operands(atom)), *_crooked_path(view, atom, request))
         yield ConditionTrace(_text(atom.place), *_place(atom.place), outcome, seen)
 
 

@@ -30,9 +30,8 @@ def with_scopes(request: Request, scopes: tuple[str, ...]) -> Request:
 
 def missing_scopes(plan: Plan, request: Request, *, foreign: bool) -> tuple[str, ...]:
     """Return the fewest scopes, then the first alphabetically, that turn SHORT into ALLOW; () when none do."""
-    frontier: list[tuple[int, tuple[str, ...]]] = [
-        (1, (scope,)) for scope in _useful(plan, request)
-    ]  # sorted, and so a heap
+    # Scopes are sorted, so the list is a heap from the start.
+    frontier: list[tuple[int, tuple[str, ...]]] = [(1, (scope,)) for scope in _useful(plan, request)]
     seen = {scopes for _, scopes in frontier}
     looked_at = 0
     while frontier and looked_at < _MOST_SETS:
