@@ -15,10 +15,11 @@ from authz.lang.formatter import format_policy
 from authz.lang.parser import parse_policy, parse_tests
 from authz.lang.source import TEST_SUFFIX, Source
 from authz.pap.atomic import replace_text
-from authz.pap.loader import ReadFile, decode, read_files
+from authz.pap.loader import Collected, FoundFile, collect_files, decode, too_large
+from authz.pap.manifest import ReadFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from authz.lang.ast import PolicyFile, TestFile
     from authz.lang.diagnostics import Diagnostic
@@ -39,11 +40,13 @@ class Formatted(NamedTuple):
 def format_paths(paths: Sequence[str], stdin_name: str) -> tuple[Formatted, ...]:
     """Format files, the policy and test files of directories, and stdin for `-`.
 
-    Raises `PolicyError` with every syntax error of every file, and `LoadError`.
+    Raises `PolicyError` with every syntax error of every file and each file that is too large, and
+    `LoadError`.
     """
-    findings: list[Diagnostic] = []
+    files, found = _files(paths, stdin_name)
+    findings = list(found)
     formatted: list[Formatted] = []
-    for file in _files(paths, stdin_name):
+    for file in files:
         source, problems = decode(file)
         tree, errors = _parse(source)
         findings += problems or errors
@@ -99,23 +102,24 @@ def _rows(text: str) -> list[str]:
     return [row + "\n" for row in rows] + ([last] if last else [])
 
 
-def _files(paths: Sequence[str], stdin_name: str) -> Iterator[ReadFile]:
-    seen: set[str] = set()
+def _files(paths: Sequence[str], stdin_name: str) -> tuple[Iterable[ReadFile], list[Diagnostic]]:
+    """Return every file once, and what is too large to be read."""
+    files: dict[str, ReadFile] = {}
+    findings: list[Diagnostic] = []
     for path in paths:
-        files = [_stdin(stdin_name)] if path == "-" else read_files(path, kind="all")
-        for file in files:
-            if file.shown not in seen:
-                seen.add(file.shown)
-                yield file
+        read = _stdin(stdin_name) if path == "-" else collect_files(path, kind="all")
+        files |= {file.shown: file for file in read.files if file.shown not in files}
+        findings += read.findings
+    return files.values(), findings
 
 
-def _stdin(name: str) -> ReadFile:
+def _stdin(name: str) -> Collected:
     from authz.lang.limits import DEFAULT_LIMITS  # noqa: PLC0415  # only stdin needs it here
 
     data = sys.stdin.buffer.read(DEFAULT_LIMITS.file_bytes + 1)
     if len(data) > DEFAULT_LIMITS.file_bytes:
-        raise LoadError(f"stdin is larger than {DEFAULT_LIMITS.file_bytes} bytes")
-    return ReadFile(name, name, data)
+        return Collected((), (), (too_large(FoundFile(name, name), DEFAULT_LIMITS),))
+    return Collected((ReadFile(name, name, data),), (), ())
 
 
 def _parse(source: Source) -> tuple[PolicyFile | TestFile, tuple[Diagnostic, ...]]:

@@ -108,12 +108,14 @@ class _Style(NamedTuple):
 
 
 def _excerpt(source: Source, span: Span, style: _Style, note: str = "") -> Iterator[str]:
-    """Yield the place, and its line with the span marked below it."""
+    """Yield the place, and its line with the span marked below it, where there is any text."""
     width, paint = style.width, style.paint
     line, column = source.place(span.start)
+    yield paint(f"{' ' * (width + 1)}{style.arrow}", BLUE) + f" {printable(source.path)}:{line}:{column}"
+    if not source.text:  # the finding is about a file as a whole
+        return
     bar = paint(f"{' ' * (width + 2)}|", BLUE)
     shown, before, marked = _line(source.line(line), column - 1, max(span.end - span.start, 1))
-    yield paint(f"{' ' * (width + 1)}{style.arrow}", BLUE) + f" {printable(source.path)}:{line}:{column}"
     yield bar
     yield (paint(f" {line:>{width}} |", BLUE) + f" {shown}").rstrip()
     yield f"{bar} {' ' * before}{paint(style.mark * marked, style.colour, BOLD)}{note}"

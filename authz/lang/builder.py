@@ -275,7 +275,7 @@ class Builder:
         return ast.Coalesce(_nodes(children), _span(children))
 
     def group(self, children: Children) -> ast.Expr:
-        return children[1]  # type: ignore[no-any-return]  # an Expr; the brackets have done their work
+        return children[1]._replace(span=_span(children))  # type: ignore[no-any-return]  # an Expr
 
     def reference(self, children: Children) -> ast.Reference:
         return ast.Reference(children[0], tuple(children[1:]), _span(children))

@@ -754,8 +754,8 @@ tool "read_file" (path: string) on "document" {
   allow when args.path under "/srv/{resource.folder}"
 }
 """,
-        "What stands right of `like`, `under` and `matches` is compiled with the policy and never comes from a request. "
-        "Values go into a pattern by `{…}`, and are then matched literally (L34, L35, L36).",
+        "What stands right of `like`, `under` and `matches` is compiled with the policy and never comes from a "
+        "request. Values go into a pattern by `{…}`, and are then matched literally (L34, L35, L36).",
     ),
     Code(
         "reserved-attribute",

@@ -112,6 +112,12 @@ class _Machine:
             self.reduce(min(self.table[self.states[-1]].get(end.type, 0), 0), end)
         return self.values[-1]
 
+    def accepts(self, kind: str) -> bool:
+        """Say whether a kind of token fits, after the reductions it asks for: these are made."""
+        while (action := self.table[self.states[-1]].get(kind, 0)) < 0:
+            self.reduce(action, _end(Source("", "")))
+        return action > 0
+
     def reduce(self, action: int, token: Token) -> None:
         """Put a rule's value in the place of its children. Action 0 is none: the token does not fit."""
         states, values = self.states, self.values
@@ -225,22 +231,31 @@ class _Parse:
         """Step over what cannot be parsed; return the index at which to go on."""
         self.leave_finished(len(self.machine.states))
         nested = 0
-        if self.frames and self.frames[-1].depth == self.members[-1]:  # else: between two members
+        if self.frames and self.frames[-1].depth == self.members[-1] and not self.is_whole():
             frame = self.frames[-1]
             nested = sum(brace.token.span.start > frame.token.span.start for brace in self.braces)
             self.cut(frame)
+            if self.opens_declaration(index - 1) and self.tokens[index - 1] != frame.token:
+                index -= 1  # `let x =` took the next line's `tool` for a value
         elif not self.in_tool_block():
-            self.broken = True  # as this may have, misspelt
+            self.broken = True  # what does not fit may have been a declaration, misspelt
         at = self.next_start(index, nested)
         if self.in_tool_block() and at < len(self.tokens) and self.opens_declaration(at):
-            self.cut(self.frames[-1])  # a tool block holds no declarations: it was never closed
+            self.cut(next(frame for frame in reversed(self.frames) if frame.token.type == "TOOL"))  # it was never closed
         return at
+
+    def is_whole(self) -> bool:
+        """Say whether the member under way could end here; then it is sound, and the next one is not."""
+        following = "FIXTURE" if "TEST" in self.declarations else "ALLOW" if self.in_tool_block() else "LET"
+        return self.machine.accepts(following)
 
     def next_start(self, index: int, nested: int) -> int:
         """Find the next token that opens a declaration or statement, or closes the block around it."""
         in_tool_block = self.in_tool_block()
         while index < len(self.tokens):
-            if self.opens_declaration(index) or (in_tool_block and not nested and self.opens_statement(index)):
+            if self.opens_declaration(index):
+                return index
+            if in_tool_block and self.opens_statement(index) and (not nested or self.begins_line(index)):
                 return index
             kind = self.tokens[index].type
             if kind == "LBRACE":
@@ -253,19 +268,27 @@ class _Parse:
         return index
 
     def in_tool_block(self) -> bool:
-        return bool(self.frames) and self.frames[-1].token.type == "TOOL" and self.members[-1] > self.frames[-1].depth
+        block = next((frame.token.type for frame in reversed(self.frames) if frame.depth < self.members[-1]), "")
+        return block == "TOOL"
 
     def opens_statement(self, index: int) -> bool:
         before, after = self.tokens[index - 1].type, self.tokens[index + 1 : index + 2]
         return (
             self.tokens[index].type in self.statements
-            and before not in {"DOT", "HAS", "COMMA"}
+            and before not in {"DOT", "HAS"}
             and not (after and after[0].type in {"COLON", "QMARK"})
         )
 
     def opens_declaration(self, index: int) -> bool:
-        follows = self.declarations.get(self.tokens[index].type)
+        kind = self.tokens[index].type
+        if kind in {"ROLE", "SCOPE"} and self.in_tool_block() and not self.begins_line(index):
+            return False  # part of a statement
+        follows = self.declarations.get(kind)
         return follows is not None and index + 1 < len(self.tokens) and self.tokens[index + 1].type in follows
+
+    def begins_line(self, index: int) -> bool:
+        start = self.tokens[index].span.start
+        return not self.source.text[self.source.text.rfind("\n", 0, start) + 1 : start].strip()
 
     def unexpected(self, token: Token, expected: set[str], *, opens: bool = False) -> None:
         message, help_ = _unexpected(token, expected)

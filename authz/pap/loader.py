@@ -13,7 +13,7 @@ import errno
 import os
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
@@ -22,7 +22,7 @@ from authz.lang.ast import PolicyFile, Span
 from authz.lang.diagnostics import Diagnostic, in_order
 from authz.lang.limits import DEFAULT_LIMITS, Limits
 from authz.lang.source import SUFFIX, TEST_SUFFIX, Source
-from authz.pap.manifest import MANIFEST, render, verify
+from authz.pap.manifest import MANIFEST, ReadFile, render, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,12 +51,12 @@ class FoundFile(NamedTuple):
     shown: str
 
 
-class ReadFile(NamedTuple):
-    """A file and the bytes it had."""
+class Collected(NamedTuple):
+    """The files of a policy that could be read, those over a limit, and what was found on the way."""
 
-    name: str
-    shown: str
-    data: bytes
+    files: tuple[ReadFile, ...]
+    unread: tuple[FoundFile, ...]
+    findings: tuple[Diagnostic, ...]
 
 
 @dataclass(frozen=True)
@@ -78,19 +78,14 @@ class LoadedPolicy:
 def load(path: StrPath, limits: Limits = DEFAULT_LIMITS) -> LoadedPolicy:
     """Read, check and compile the policy in a directory or file.
 
-    Raised are `PolicyError` with every finding in every file, and `LoadError` for what has no
-    text to point at: a path that is missing, unreadable or no regular file, a manifest that does
-    not agree. Either way nothing is loaded.
+    Raised are `PolicyError` with every finding in every file, those of size (L6) and of the
+    manifest (L7) among them, and `LoadError` for what is no text at all: a path that is missing,
+    unreadable or no regular file. Either way nothing is loaded.
     """
     sources, trees, findings = _parse(_verified(path, limits), limits)
     from authz.lang.validator import validate  # noqa: PLC0415  # `fmt` and `lock` start without it
 
-    try:
-        checked = validate(tuple(zip(sources, trees, strict=True)), limits)
-    except PolicyError as error:
-        raise PolicyError(in_order((*findings, *error.diagnostics))) from None
-    if findings:
-        raise PolicyError(in_order(findings))
+    checked = validate(tuple(zip(sources, trees, strict=True)), limits, findings)
     from authz.pdp.compiler import compile_policy  # noqa: PLC0415  # as above
 
     return LoadedPolicy(sources, checked, compile_policy(checked))
@@ -105,7 +100,9 @@ def load_tests(path: StrPath, limits: Limits = DEFAULT_LIMITS) -> tuple[tuple[So
 
     tests: list[tuple[Source, TestFile]] = []
     findings: list[Diagnostic] = []
-    for file in read_files(path, limits, "tests"):
+    read = collect_files(path, limits, "tests")
+    findings += read.findings
+    for file in read.files:
         source, problems = decode(file)
         findings += problems
         if not _unreadable(problems):
@@ -120,10 +117,12 @@ def load_tests(path: StrPath, limits: Limits = DEFAULT_LIMITS) -> tuple[tuple[So
 def read_sources(path: StrPath, limits: Limits = DEFAULT_LIMITS) -> tuple[Source, ...]:
     """Return the text of every policy file, in the order of L1, after checking the manifest (L7).
 
-    Raised are `PolicyError` where bytes are not text, and `LoadError` as in `load`.
+    Raised are `PolicyError` where bytes are not text or not the locked ones, and `LoadError` as in
+    `load`.
     """
-    decoded = [decode(file) for file in _verified(path, limits)]
-    findings = [problem for _, problems in decoded for problem in problems]
+    read = _verified(path, limits)
+    decoded = [decode(file) for file in read.files]
+    findings = [*read.findings, *(problem for _, problems in decoded for problem in problems)]
     if findings:
         raise PolicyError(in_order(findings))
     return tuple(source for source, _ in decoded)
@@ -148,25 +147,61 @@ def find_files(path: StrPath, kind: Kind = "policies") -> tuple[FoundFile, ...]:
 def read_files(path: StrPath, limits: Limits = DEFAULT_LIMITS, kind: Kind = "policies") -> tuple[ReadFile, ...]:
     """Read the files of a policy, each once and no further than its limit (L6).
 
-    Raises `LoadError`, naming every file that cannot be read.
+    Raised are `PolicyError` for what is too large, and `LoadError`, naming every file that cannot
+    be read.
+    """
+    read = collect_files(path, limits, kind)
+    if read.findings:
+        raise PolicyError(in_order(read.findings))
+    return read.files
+
+
+def collect_files(path: StrPath, limits: Limits = DEFAULT_LIMITS, kind: Kind = "policies") -> Collected:
+    """Read the files of a policy as `read_files` does, with a finding where one is too large (L6).
+
+    Nothing is read any more once the files together pass their limit.
     """
     read: list[ReadFile] = []
+    unread: list[FoundFile] = []
+    findings: list[Diagnostic] = []
     problems: list[str] = []
     left = limits.policy_bytes
     for found in find_files(path, kind):
+        if left < 0:
+            unread.append(found)
+            continue
         try:
             data = _read(path, found, limits.file_bytes)
         except LoadError as error:
             problems.append(str(error))
             continue
-        left -= len(data)
-        if left < 0:
-            problems.append(f"`{os.fspath(path)}` holds more than {limits.policy_bytes} bytes of policy")
-            break
-        read.append(ReadFile(found.name, found.shown, data))
+        left -= len(data or b"")
+        if data is None or left < 0:
+            unread.append(found)
+            findings.append(too_large(found, limits) if data is None else _too_much(found, limits))
+        else:
+            read.append(ReadFile(found.name, found.shown, data))
     if problems:
         raise LoadError("; ".join(problems))
-    return tuple(read)
+    return Collected(tuple(read), tuple(unread), tuple(findings))
+
+
+def too_large(file: FoundFile, limits: Limits) -> Diagnostic:
+    """Return the finding for a file over its limit (L6)."""
+    message = f"the file is larger than {limits.file_bytes} bytes"
+    help_ = "split it: a policy is made of all the files in its directory"
+    return Diagnostic("file-too-large", message, _unread(file), Span(0, 0), help_)
+
+
+def _too_much(file: FoundFile, limits: Limits) -> Diagnostic:
+    message = f"with this file the policy is larger than {limits.policy_bytes} bytes"
+    help_ = "put what grows with users or documents into attributes, and let a rule compare them"
+    return Diagnostic("policy-too-large", message, _unread(file), Span(0, 0), help_)
+
+
+def _unread(file: FoundFile) -> Source:
+    """Return a source for a finding about a file as a whole: it has no text to show."""
+    return Source(file.name, "", file.shown)
 
 
 def decode(file: ReadFile) -> tuple[Source, tuple[Diagnostic, ...]]:
@@ -198,24 +233,27 @@ def decode(file: ReadFile) -> tuple[Source, tuple[Diagnostic, ...]]:
     return source, tuple(findings)
 
 
-def _parse(
-    files: Sequence[ReadFile], limits: Limits
-) -> tuple[tuple[Source, ...], tuple[PolicyFile, ...], list[Diagnostic]]:
+def _parse(read: Collected, limits: Limits) -> tuple[tuple[Source, ...], tuple[PolicyFile, ...], list[Diagnostic]]:
     from authz.lang.parser import parse_policy  # noqa: PLC0415  # as above
 
     sources: list[Source] = []
     trees: list[PolicyFile] = []
-    findings: list[Diagnostic] = []
-    for file in files:
+    findings = list(read.findings)
+    # A file that is not there in full may have declared what the others use.
+    gap = PolicyFile((), (), broken=True, span=Span(0, 0))
+    for file in read.files:
         source, problems = decode(file)
         findings += problems
         if _unreadable(problems):  # what is left of its text would only be complained about twice
-            tree = PolicyFile((), (), broken=True, span=Span(0, 0))
+            tree = gap
         else:
             tree, errors = parse_policy(source, limits)
             findings += errors
         sources.append(source)
         trees.append(tree)
+    if read.findings:
+        sources.append(_unread(FoundFile("", "")))
+        trees.append(gap)
     return tuple(sources), tuple(trees), findings
 
 
@@ -223,24 +261,28 @@ def _unreadable(problems: Sequence[Diagnostic]) -> bool:
     return any(problem.code == "invalid-utf8" for problem in problems)
 
 
-def _verified(path: StrPath, limits: Limits) -> tuple[ReadFile, ...]:
-    files = read_files(path, limits)
-    manifest = read_manifest(path, limits)
-    if manifest is not None:
-        verify(manifest.data, [(file.name, file.data) for file in files], manifest.shown)
-    return files
+def _verified(path: StrPath, limits: Limits) -> Collected:
+    read = collect_files(path, limits)
+    manifest = _find_manifest(path)
+    if manifest is None:
+        return read
+    data = _read(path, manifest, limits.policy_bytes)
+    if data is None:
+        findings: tuple[Diagnostic, ...] = (too_large(manifest, replace(limits, file_bytes=limits.policy_bytes)),)
+    else:
+        findings = verify(ReadFile(*manifest, data), read.files, {file.name for file in read.unread})
+    return read._replace(findings=(*read.findings, *findings))
 
 
-def read_manifest(path: StrPath, limits: Limits = DEFAULT_LIMITS) -> ReadFile | None:
+def _find_manifest(path: StrPath) -> FoundFile | None:
     """Return `authz.sum` of a policy directory, or None where there is none (L7).
 
     Whatever stands there under that name counts: a link that leads nowhere is an error, not an
     absence. A path that is one file has no manifest.
     """
-    shown = os.path.join(os.fspath(path), MANIFEST)
-    if not os.path.isdir(path) or not os.path.lexists(shown):
-        return None
-    return ReadFile(MANIFEST, shown, _read(path, FoundFile(MANIFEST, shown), limits.policy_bytes))
+    root = os.fspath(path)
+    there = os.path.isdir(root) and os.path.lexists(os.path.join(root, MANIFEST))
+    return FoundFile(MANIFEST, _shown(root, MANIFEST)) if there else None
 
 
 def lock_folder(folder: StrPath) -> tuple[str, int]:
@@ -365,8 +407,8 @@ def _shown(root: str, name: str) -> str:
 # --- Reading --------------------------------------------------------------------------------
 
 
-def _read(path: StrPath, file: FoundFile, most: int) -> bytes:
-    """Read a file of at most `most` bytes; raises `LoadError` for anything else."""
+def _read(path: StrPath, file: FoundFile, most: int) -> bytes | None:
+    """Read a file of at most `most` bytes; None is a larger one. Raises `LoadError` for what is no file."""
     try:
         descriptor = _open(os.fspath(path), file)
     except (OSError, ValueError) as error:
@@ -376,7 +418,7 @@ def _read(path: StrPath, file: FoundFile, most: int) -> bytes:
         if not stat.S_ISREG(before.st_mode):
             raise LoadError(f"`{file.shown}` is not a regular file")
         if before.st_size > most:
-            raise LoadError(f"`{file.shown}` is larger than {most} bytes")
+            return None
         data = _read_all(descriptor, before.st_size + 1)
         after = os.fstat(descriptor)
     except OSError as error:

@@ -7,19 +7,40 @@ parsed afterwards; a second reading of the files could see other ones.
 
 from __future__ import annotations
 
-import hashlib
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from authz.errors import LoadError
+from authz.lang.ast import Span
+from authz.lang.diagnostics import Diagnostic
+from authz.lang.source import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator
 
 MANIFEST: Final = "authz.sum"
 """The manifest's name, directly in the policy directory."""
+MAX_DEFECTS: Final = 20
+"""Lines that are reported one by one; a file with more wrong lines is another kind of file."""
 
-_LINE: Final = re.compile(r"([0-9A-Fa-f]{64})  ([^\x00-\x1f\x7f]+)")
+_LINE: Final = re.compile(r"([0-9A-Fa-f]{64})  ([^\x00-\x1f\x7f\udc80-\udcff]+)")
+_ESCAPED_BYTE: Final = re.compile(r"[\udc80-\udcff]")
+_RESTORE: Final = "bring the files back as they were locked, or run `authz-eval lock` if this is meant"
+_WRITE_ANEW: Final = "write it anew with `authz-eval lock`, after looking through the policy"
+
+
+class ReadFile(NamedTuple):
+    """A file: its name (L1), its path as the user would type it, and the bytes it had."""
+
+    name: str
+    shown: str
+    data: bytes
+
+
+class _Entry(NamedTuple):
+    """The digest that one line gives a file, in lower case, and where the line stands."""
+
+    digest: str
+    span: Span
 
 
 def render(files: Iterable[tuple[str, bytes]]) -> str:
@@ -28,42 +49,63 @@ def render(files: Iterable[tuple[str, bytes]]) -> str:
     return "".join(f"{_digest(data)}  {name}\n" for name, data in ordered)
 
 
-def parse(data: bytes, shown: str) -> Mapping[str, str]:
-    """Return path → digest in lower case; raises `LoadError` for anything that L7 does not describe."""
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise LoadError(f"`{shown}` is not valid UTF-8 at byte {error.start + 1}") from None
-    if text and not text.endswith("\n"):
-        raise LoadError(f"`{shown}` is cut short: its last line has no end")
-    entries: dict[str, str] = {}
+def verify(manifest: ReadFile, files: Iterable[ReadFile], unread: Collection[str] = ()) -> tuple[Diagnostic, ...]:
+    """Return a finding for each file that is missing, added or changed, or for each line that L7 does not describe.
+
+    `unread` names files that are there and were not read for a reason that is reported elsewhere.
+    """
+    # Undecodable bytes become lone surrogates, one each, and the pattern takes none of them.
+    text = manifest.data.decode("utf-8", "surrogateescape")
+    source = Source(manifest.name, _ESCAPED_BYTE.sub("\ufffd", text), manifest.shown)
+    entries, defects = _parse(text, source)
+    # A manifest that is itself not as it was written says nothing about the files.
+    return tuple(defects or _differences(entries, files, unread, source))
+
+
+def _parse(text: str, source: Source) -> tuple[dict[str, _Entry], list[Diagnostic]]:
+    entries: dict[str, _Entry] = {}
+    defects: list[Diagnostic] = []
     previous = b""
-    for number, line in enumerate(text.split("\n")[:-1], start=1):
-        match = _LINE.fullmatch(line)
+    at = 0
+    while at < len(text) and len(defects) < MAX_DEFECTS:
+        end = text.find("\n", at)
+        span = Span(at, end if end >= 0 else len(text))
+        at = span.end + 1
+        match = _LINE.fullmatch(text, *span)
         if match is None:
-            raise LoadError(f"{shown}:{number}: not a line of 64 hexadecimal digits, two spaces and a path")
-        digest, name = match.groups()
-        key = name.encode()
-        if key <= previous:
-            problem = "stands twice" if name in entries else "is out of order"
-            raise LoadError(f"{shown}:{number}: `{name}` {problem}")
-        previous = key
-        entries[name] = digest.lower()
-    return entries
+            message = "this is not a line of 64 hexadecimal digits, two spaces and a path"
+        elif end < 0:
+            message = f"`{source.name}` is cut short: its last line has no end"
+        elif match[2].encode() <= previous:
+            message = f"`{match[2]}` {'stands twice' if match[2] in entries else 'is out of order'}"
+        else:
+            previous = match[2].encode()
+            entries[match[2]] = _Entry(match[1].lower(), span)
+            continue
+        defects.append(Diagnostic("manifest-mismatch", message, source, span, _WRITE_ANEW))
+    return entries, defects
 
 
-def verify(manifest: bytes, files: Sequence[tuple[str, bytes]], shown: str = MANIFEST) -> None:
-    """Raise `LoadError`, naming each file that is missing, added or changed, unless all agree (L7)."""
-    expected = parse(manifest, shown)
-    found = {name: _digest(data) for name, data in files}
-    problems = [
-        *(f"`{name}` is missing" for name in expected if name not in found),
-        *(f"`{name}` is not listed" for name in found if name not in expected),
-        *(f"`{name}` has changed" for name in found if expected.get(name, found[name]) != found[name]),
-    ]
-    if problems:
-        raise LoadError(f"the policy is not the one in `{shown}`: {', '.join(problems)}")
+def _differences(
+    entries: dict[str, _Entry], files: Iterable[ReadFile], unread: Collection[str], source: Source
+) -> Iterator[Diagnostic]:
+    missing = entries.keys() - set(unread)
+    for file in files:
+        missing.discard(file.name)
+        if file.name not in entries:
+            message = f"`{file.name}` is not listed in `{source.name}`"
+        elif entries[file.name].digest != _digest(file.data):
+            message = f"`{file.name}` has changed since `{source.name}` was written"
+        else:
+            continue
+        # The finding is about the file as a whole, so there is no line to show.
+        yield Diagnostic("manifest-mismatch", message, Source(file.name, "", file.shown), Span(0, 0), _RESTORE)
+    for name in missing:
+        message = f"`{name}` is missing, and `{source.name}` lists it"
+        yield Diagnostic("manifest-mismatch", message, source, entries[name].span, _RESTORE)
 
 
 def _digest(data: bytes) -> str:
+    import hashlib  # noqa: PLC0415  # start-up: a policy without a manifest does without
+
     return hashlib.sha256(data).hexdigest()

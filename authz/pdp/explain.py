@@ -246,7 +246,7 @@ def _keys(view: View, node: checked.Read, request: Request) -> list[Any]:
 def _shown(value: Any, node: _Operand) -> Value:
     """Turn a value into JSON, times as text; long ones are cut."""
     if isinstance(value, frozenset):
-        return sorted(str(item) for item in value)[:20]
+        return [_shown(item, node) for item in sorted(value, key=str)[:20]]
     if node.type.kind == "time":
         return _time_text(value)
     if isinstance(value, str):

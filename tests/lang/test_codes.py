@@ -108,7 +108,7 @@ def _called(call: ast.Call) -> str:
 
 
 def _pattern(argument: ast.expr) -> Iterator[str]:
-    """A code is a text, or has one part that is filled in, as in `invalid-{name}`."""
+    """Read what a code is: a text, or one that has one part that is filled in, as in `invalid-{name}`."""
     match argument:
         case ast.Constant(value=str(text)) if re.fullmatch(r"syntax|cycle|[a-z]+(-[a-z0-9]+)+", text):
             yield re.escape(text)
@@ -150,6 +150,7 @@ def test_the_page_holds_no_character_that_it_warns_of() -> None:
 
 def test_a_program_that_explains_no_code_does_without_the_registry() -> None:
     """Issue 2, done when: what `check` does not need must not slow it down."""
-    program = "import sys, authz.pap.loader, authz.lang.validator, authz.pdp.compiler, authz.cli.eval; print('authz.lang.codes' in sys.modules)"
+    modules = "authz.pap.loader, authz.lang.validator, authz.pdp.compiler, authz.cli.eval"
+    program = f"import sys, {modules}; print('authz.lang.codes' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert ran.stdout == "False\n"
