@@ -7,6 +7,7 @@ after it has to. A `Decision` is what `Program.decide` returns and what every do
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,9 @@ MAX_IDENTIFIER: Final = 1_024
 """Characters of one identifier."""
 MAX_TEXT: Final = 4 * 1024 * 1024
 """Characters in one request, all strings together."""
+
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # Unicode's category Cc, which will never grow
 
 
 class Effect(Enum):
@@ -242,7 +246,7 @@ class _Budget:
         self.characters -= len(value)
         if self.characters < 0:
             raise InvalidRequestError(where, f"the request holds more than {MAX_TEXT} characters")
-        if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+        if not value.isascii() and _SURROGATE.search(value):
             raise InvalidRequestError(where, "is not valid Unicode: it holds half of a surrogate pair")
 
     def identifier(self, where: str, value: object) -> None:
@@ -252,7 +256,7 @@ class _Budget:
             raise InvalidRequestError(where, f"is longer than {MAX_IDENTIFIER} characters")
         if value.isprintable() and value.isascii():
             return
-        if any(unicodedata.category(c) == "Cc" for c in value):
+        if _CONTROL.search(value):
             raise InvalidRequestError(where, "holds a control character")
         if not unicodedata.is_normalized("NFC", value):
             raise InvalidRequestError(where, "is not in Unicode normal form NFC")

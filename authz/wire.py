@@ -70,6 +70,11 @@ _CALLER: Final = (
 _WHOLE: Final = "request"
 _MAX_DETAILS: Final = 500  # characters; percent-encoded they still fit into the 8 KiB that peers take as metadata
 _WITH_LENGTH: Final = (FieldDescriptor.CPPTYPE_STRING, FieldDescriptor.CPPTYPE_MESSAGE)
+_NAMELESS: Final = (  # messages whose parts a path does not name: it begins below the one, and JSON has not the others
+    "authz.v1.StreamCheckRequest",
+    "google.protobuf.Value",
+    "google.protobuf.ListValue",
+)
 _MAX_FIELDS: Final = 500_000  # fields of one message that are looked at one by one
 
 
@@ -104,10 +109,14 @@ class BatchCall:
     _caller: Request
     _caller_size: tuple[int, int]
     _questions: Sequence[v1.Question]
+    _doubles: Mapping[int, InvalidRequestError]
 
     def requests(self) -> Iterator[Request | InvalidRequestError]:
         """Yield for each question the request that it makes with the caller, or what is wrong with it."""
-        for question in self._questions:
+        for index, question in enumerate(self._questions):
+            if (double := self._doubles.get(index)) is not None:
+                yield double
+                continue
             try:
                 yield self._request(question)
             except InvalidRequestError as error:
@@ -140,7 +149,7 @@ def read_batch_check(data: bytes, now: datetime | None = None) -> BatchCall:
     if len(message.questions) > MAX_QUESTIONS:
         raise InvalidRequestError("questions", f"holds more than {MAX_QUESTIONS} items")
     caller = _request(message, reader, _Asked("-"), now)
-    _refuse_doubles(message, data)
+    doubles = _refuse_doubles(message, data)
     questions = tuple(message.questions)
     size = message.ByteSize() - sum(question.ByteSize() for question in questions)
     return BatchCall(
@@ -150,6 +159,7 @@ def read_batch_check(data: bytes, now: datetime | None = None) -> BatchCall:
         caller,
         (reader.values, size),
         questions,
+        doubles,
     )
 
 
@@ -285,8 +295,8 @@ def _path(where: str, key: str | int) -> str:
 # --- Names that occur twice -----------------------------------------------------------------
 
 
-def _refuse_doubles(message: Message, data: bytes) -> None:
-    """Refuse a message that gives one name or one field twice (L60).
+def _refuse_doubles(message: Message, data: bytes) -> Mapping[int, InvalidRequestError]:
+    """Refuse a message that gives one name or one field twice (L60); return the questions of a batch that do.
 
     Protobuf lets the last one win, so that two readers could see two different requests. A
     message that says everything once is as long as its own encoding, or says some default
@@ -295,21 +305,27 @@ def _refuse_doubles(message: Message, data: bytes) -> None:
     """
     encoded = message.SerializeToString()
     if len(data) != len(encoded) or b"\x0a\x00" in encoded or b"\x12\x00" in encoded:
-        _Scan().message(message.DESCRIPTOR, data, "")  # type: ignore[arg-type]  # the stub adds the C twin of Descriptor
+        scan = _Scan()
+        scan.message(message.DESCRIPTOR, data, "")  # type: ignore[arg-type]  # the stub adds the C twin of Descriptor
+        return scan.spoilt
+    return {}
 
 
 class _Scan:
     """Walks the bytes of a message that protobuf has already found well-formed."""
 
-    __slots__ = ("fields",)
+    __slots__ = ("fields", "spoilt")
 
     def __init__(self) -> None:
         self.fields = 0
+        self.spoilt: dict[int, InvalidRequestError] = {}
+        """What is wrong with questions of a batch, by their places: one spoils only itself."""
 
     def message(self, descriptor: Descriptor | None, data: bytes, where: str) -> None:
         assert descriptor is not None  # asked only of fields that are messages
         is_struct = descriptor.full_name == "google.protobuf.Struct"
         seen: set[str] = set()
+        item = 0
         for field, payload in self._known(descriptor, data):
             if is_struct and (entry := field.message_type) is not None:
                 name = self._name(entry, payload)
@@ -320,8 +336,20 @@ class _Scan:
             if not field.is_repeated:
                 oneof = field.containing_oneof
                 self._once(seen, oneof.name if oneof else field.name, path)
-            if field.message_type is not None:
-                self.message(field.message_type, payload, path)
+            if field.message_type is None:
+                continue
+            if field.message_type is v1.Question.DESCRIPTOR:
+                self._question(payload, item)
+            else:
+                inside = where if descriptor.full_name in _NAMELESS else path
+                self.message(field.message_type, payload, f"{inside}[{item}]" if field.is_repeated else inside)
+            item += field.is_repeated
+
+    def _question(self, payload: bytes, index: int) -> None:
+        try:
+            self.message(v1.Question.DESCRIPTOR, payload, "")
+        except InvalidRequestError as error:
+            self.spoilt[index] = error
 
     def _entry(self, entry: Descriptor, payload: bytes, where: str) -> None:
         seen: set[str] = set()

@@ -15,8 +15,7 @@ from authz.lang.formatter import format_policy
 from authz.lang.parser import parse_policy, parse_tests
 from authz.lang.source import TEST_SUFFIX, Source
 from authz.pap.atomic import replace_text
-from authz.pap.loader import Collected, FoundFile, collect_files, decode, too_large
-from authz.pap.manifest import ReadFile
+from authz.pap.loader import Collected, FoundFile, ReadFile, collect_files, decode, too_large
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -72,11 +72,18 @@ def read_questions(stream: BinaryIO, *, lines: bool = False) -> Questions:
         return Questions(many=True, items=_chain([alone, _question(following, second)], stream, following))
     rest = stream.read(MAX_BYTES + 1)
     whole = _question(number, first + rest)
-    below = [line for line in rest.split(b"\n", 2)[:2] if line.strip()]
-    if whole.problem is not None and below and _question(0, below[0]).problem is None:
+    if whole.problem is not None and _looks_like_lines(rest):
+        rest += stream.readline(MAX_BYTES + 1)  # what was read may end within a line
         spoilt = [alone, *(_question(n, text) for n, text in enumerate(rest.split(b"\n"), number + 1) if text.strip())]
         return Questions(many=True, items=_chain(spoilt, stream, number + rest.count(b"\n")))
     return Questions(many=False, items=iter([whole]))
+
+
+def _looks_like_lines(below: bytes) -> bool:
+    """Tell spoilt JSON lines from one spoilt object: only lines hold an object that is not indented."""
+    lines = [line for line in below.split(b"\n") if line.strip()]
+    objects = (line for line in lines if line.startswith(b"{"))
+    return any(_question(0, line).problem is None for line in (*lines[:1], *objects))
 
 
 def _chain(read: list[Question], stream: BinaryIO, number: int) -> Iterator[Question]:

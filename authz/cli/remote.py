@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import grpc
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
     from authz.json_form import Call
     from authz.model import Decision, Explanation
+
+
+_REVISION: Final = "`min_policy_revision` "
+"""How the server's answer starts where it does not know the revision that was asked for."""
 
 
 def connect(server: str, timeout: float) -> Callable[[Call], tuple[Decision, Explanation | None]]:
@@ -44,6 +48,11 @@ def _failure(server: str, error: grpc.RpcError) -> Exception:
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         field, _, problem = details.partition(": ")
         return InvalidRequestError(field, problem) if problem else InvalidRequestError("request", details)
+    # Two answers that are about this question, and not about the server: they spoil no other line.
+    if code is grpc.StatusCode.UNAVAILABLE and details.startswith(_REVISION):
+        return InvalidRequestError("min_policy_revision", details.removeprefix(_REVISION))
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
+        return InvalidRequestError("request", f"is larger than the server at `{server}` takes")
     if code is grpc.StatusCode.UNAVAILABLE:
         return ServerError(f"no answer from `{server}`: {' '.join(details.split())[:200]}")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:

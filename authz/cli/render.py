@@ -212,8 +212,8 @@ def render_explanation(explanation: Explanation, paint: Paint = PLAIN) -> str:
     lines = [render_decision(explanation.decision, paint)]
     for rule in explanation.rules:
         lines += ["", *_rule(rule, rule.name in explanation.decision.rules, paint)]
-    if explanation.nearest:
-        lines += ["", f"{paint('nearest', BOLD)}: {printable(explanation.nearest)}"]
+    if explanation.nearest not in {"", explanation.decision.message}:
+        lines += ["", f"{paint('nearest miss', BOLD)}: {printable(explanation.nearest)}"]
     return "\n".join(lines)
 
 
@@ -224,18 +224,22 @@ def _rule(rule: RuleTrace, decided: bool, paint: Paint) -> Iterator[str]:  # noq
         f"  {printable(rule.file)}:{rule.line}:{rule.column}{deciding}"
     )
     for condition in rule.conditions:
-        yield from _condition(condition, paint)
+        yield f"  {_outcome(condition.outcome, paint)}  {_condition(condition, rule)}"
+        yield from (f"           {printable(seen.expression)} {_seen(seen)}" for seen in condition.seen)
 
 
-def _condition(condition: ConditionTrace, paint: Paint) -> Iterator[str]:
+def _condition(condition: ConditionTrace, rule: RuleTrace) -> str:
+    """Return a condition's text, and where it stands as far as the rule's own place does not say so."""
     text = printable(" ".join(condition.text.split()))
-    yield f"  {_outcome(condition.outcome, paint)}  {text}  {condition.line}:{condition.column}"
-    for seen in condition.seen:
-        yield f"           {printable(seen.expression)} {_seen(seen)}"
+    place = (condition.file, condition.line, condition.column)
+    if place == (rule.file, rule.line, rule.column):
+        return text
+    shown = f"{condition.line}:{condition.column}"
+    return f"{text}  {shown}" if condition.file == rule.file else f"{text}  {printable(condition.file)}:{shown}"
 
 
 def _seen(seen: Seen) -> str:
-    return f"is not known: {printable(seen.problem)}" if seen.problem else f"= {json_text(seen.value)}"
+    return printable(seen.problem) if seen.problem else f"= {json_text(seen.value)}"
 
 
 def _outcome(outcome: Outcome, paint: Paint) -> str:

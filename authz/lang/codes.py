@@ -304,6 +304,18 @@ tool "delete_*" { allow role "owner", "admin" }
         "is enough.",
     ),
     Code(
+        "file-too-large",
+        "A file over its limit",
+        """\
+# one file of a mebibyte and more
+""",
+        """\
+# a file for each server, each of a size that people read
+""",
+        "A policy file has at most 1 MiB (L6); the limit is asked before anything is read. A policy is made of all the "
+        "files in its directory (L1), so a long one can be split wherever that reads best.",
+    ),
+    Code(
         "invalid-cidr",
         "Text that is not a network",
         """\
@@ -561,6 +573,18 @@ tool "read_*" { deny }
         "a comment for the parser (L2). End lines with LF or CRLF.",
     ),
     Code(
+        "manifest-mismatch",
+        "A policy that is not the one in its manifest",
+        """\
+# a file that was changed, cut short, added or removed after `authz-eval lock`
+""",
+        """\
+# the file that was locked, byte for byte; or look through the change, and lock again
+""",
+        "`authz.sum` holds the SHA-256 of every policy file. Where it is there, it must agree in full and be as "
+        "`authz-eval lock` writes it, so that a policy that was copied by halves is never half believed (L7).",
+    ),
+    Code(
         "misplaced-cidr",
         "A network where a value belongs",
         """\
@@ -756,6 +780,18 @@ tool "read_file" (path: string) on "document" {
 """,
         "What stands right of `like`, `under` and `matches` is compiled with the policy and never comes from a "
         "request. Values go into a pattern by `{…}`, and are then matched literally (L34, L35, L36).",
+    ),
+    Code(
+        "policy-too-large",
+        "A policy over its limit",
+        """\
+# the file with which the policy holds more than 64 MiB
+""",
+        """\
+# rules that compare attributes, in place of a rule for each user or document
+""",
+        "All files of a policy hold at most 64 MiB together (L6); the files after the one that goes over are not read. "
+        "So much text is data: put it into attributes, and let a rule compare them.",
     ),
     Code(
         "reserved-attribute",

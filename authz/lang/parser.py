@@ -231,12 +231,13 @@ class _Parse:
         """Step over what cannot be parsed; return the index at which to go on."""
         self.leave_finished(len(self.machine.states))
         nested = 0
-        if self.frames and self.frames[-1].depth == self.members[-1] and not self.is_whole():
-            frame = self.frames[-1]
+        frame = self.frames[-1] if self.frames and self.frames[-1].depth == self.members[-1] else None
+        if frame is not None and self.tokens[index - 1] != frame.token and self.opens_member(index - 1):
+            self.cut(frame)
+            index -= 1  # `let x =` took the next line's `tool` for a value
+        elif frame is not None and not self.is_whole():
             nested = sum(brace.token.span.start > frame.token.span.start for brace in self.braces)
             self.cut(frame)
-            if self.opens_declaration(index - 1) and self.tokens[index - 1] != frame.token:
-                index -= 1  # `let x =` took the next line's `tool` for a value
         elif not self.in_tool_block():
             self.broken = True  # what does not fit may have been a declaration, misspelt
         at = self.next_start(index, nested)
@@ -245,9 +246,11 @@ class _Parse:
         return at
 
     def is_whole(self) -> bool:
-        """Say whether the member under way could end here; then it is sound, and the next one is not."""
-        following = "FIXTURE" if "TEST" in self.declarations else "ALLOW" if self.in_tool_block() else "LET"
-        return self.machine.accepts(following)
+        """Say whether the declaration under way could end here; then it is sound, and the next one is not."""
+        if self.in_tool_block():
+            return False  # `allow` alone would count
+        fits = self.machine.accepts("FIXTURE" if "TEST" in self.declarations else "LET")
+        return fits and len(self.machine.states) == self.members[-1]  # else it is a word inside the declaration
 
     def next_start(self, index: int, nested: int) -> int:
         """Find the next token that opens a declaration or statement, or closes the block around it."""
@@ -285,6 +288,9 @@ class _Parse:
             return False  # part of a statement
         follows = self.declarations.get(kind)
         return follows is not None and index + 1 < len(self.tokens) and self.tokens[index + 1].type in follows
+
+    def opens_member(self, index: int) -> bool:
+        return self.opens_declaration(index) or (self.opens_statement(index) and self.begins_line(index))
 
     def begins_line(self, index: int) -> bool:
         start = self.tokens[index].span.start

@@ -22,7 +22,6 @@ from authz.lang.ast import PolicyFile, Span
 from authz.lang.diagnostics import Diagnostic, in_order
 from authz.lang.limits import DEFAULT_LIMITS, Limits
 from authz.lang.source import SUFFIX, TEST_SUFFIX, Source
-from authz.pap.manifest import MANIFEST, ReadFile, render, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,14 +33,16 @@ if TYPE_CHECKING:
 StrPath: TypeAlias = "str | os.PathLike[str]"
 Kind: TypeAlias = Literal["policies", "tests", "all"]
 
+MANIFEST: Final = "authz.sum"
+"""The manifest's name, directly in the policy directory (L7)."""
 MAX_ENTRIES: Final = 200_000
 """Files and folders looked at below one directory; a link that leads to `/` ends here at last."""
 MAX_RUNS: Final = 20
 """Places with invalid bytes that are reported one by one; a file with more of them is another kind of file."""
 
 _OPEN: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_ESCAPED_BYTES: Final = re.compile(r"[\udc80-\udcff]+")
+_ESCAPED_BYTES: Final = r"[\udc80-\udcff]+"
+"""Not compiled here: start-up, and hardly a file has any."""
 
 
 class FoundFile(NamedTuple):
@@ -49,6 +50,14 @@ class FoundFile(NamedTuple):
 
     name: str
     shown: str
+
+
+class ReadFile(NamedTuple):
+    """A file and the bytes it had."""
+
+    name: str
+    shown: str
+    data: bytes
 
 
 class Collected(NamedTuple):
@@ -215,8 +224,11 @@ def decode(file: ReadFile) -> tuple[Source, tuple[Diagnostic, ...]]:
     text = file.data.decode("utf-8", "surrogateescape")
     marked = text.startswith("\ufeff")
     text = text[1:] if marked else text
-    runs = list(_ESCAPED_BYTES.finditer(text))
-    source = Source(file.name, _ESCAPED_BYTES.sub(lambda run: "\ufffd" * len(run[0]), text), file.shown)
+    runs = [] if text.isascii() else list(re.finditer(_ESCAPED_BYTES, text))
+    if runs:
+        source = Source(file.name, re.sub(_ESCAPED_BYTES, lambda run: "\ufffd" * len(run[0]), text), file.shown)
+    else:
+        source = Source(file.name, text, file.shown)
     findings: list[Diagnostic] = []
     if marked:
         help_ = "save the file as UTF-8 without a byte order mark"
@@ -270,6 +282,8 @@ def _verified(path: StrPath, limits: Limits) -> Collected:
     if data is None:
         findings: tuple[Diagnostic, ...] = (too_large(manifest, replace(limits, file_bytes=limits.policy_bytes)),)
     else:
+        from authz.pap.manifest import verify  # noqa: PLC0415  # most policies have none
+
         findings = verify(ReadFile(*manifest, data), read.files, {file.name for file in read.unread})
     return read._replace(findings=(*read.findings, *findings))
 
@@ -291,11 +305,12 @@ def lock_folder(folder: StrPath) -> tuple[str, int]:
     Raises `LoadError` where the files cannot be read or the manifest cannot be written.
     """
     from authz.pap.atomic import replace_text  # noqa: PLC0415  # loading writes nothing
+    from authz.pap.manifest import render  # noqa: PLC0415  # as above
 
     files = read_files(folder)
     if not os.path.isdir(folder):
         raise LoadError(f"`{os.fspath(folder)}` is not a folder; only a folder has a manifest")
-    path = os.path.join(os.fspath(folder), MANIFEST)
+    path = _shown(os.fspath(folder), MANIFEST)
     if os.path.islink(path):
         raise LoadError(f"`{path}` is a symbolic link and is left alone")
     replace_text(path, render((file.name, file.data) for file in files))
@@ -363,7 +378,7 @@ def _judge(entry: _Entry, name: str, real_root: str, chain: tuple[str, ...]) -> 
     policy = entry.name.endswith(SUFFIX)
     if not policy and not entry.is_folder:
         return "", ""
-    if _CONTROL.search(name) or any("\ud800" <= c <= "\udfff" for c in name):
+    if any(c < " " or "\x7f" <= c <= "\x9f" or "\ud800" <= c <= "\udfff" for c in name):
         return "has a name that is not printable UTF-8", ""
     real = os.path.realpath(entry.path) if entry.is_link else f"{chain[-1]}/{entry.name}"
     if entry.is_link and not _inside(real_root, real):

@@ -7,6 +7,7 @@ parsed afterwards; a second reading of the files could see other ones.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -17,8 +18,8 @@ from authz.lang.source import Source
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-MANIFEST: Final = "authz.sum"
-"""The manifest's name, directly in the policy directory."""
+    from authz.pap.loader import ReadFile
+
 MAX_DEFECTS: Final = 20
 """Lines that are reported one by one; a file with more wrong lines is another kind of file."""
 
@@ -26,14 +27,6 @@ _LINE: Final = re.compile(r"([0-9A-Fa-f]{64})  ([^\x00-\x1f\x7f\udc80-\udcff]+)"
 _ESCAPED_BYTE: Final = re.compile(r"[\udc80-\udcff]")
 _RESTORE: Final = "bring the files back as they were locked, or run `authz-eval lock` if this is meant"
 _WRITE_ANEW: Final = "write it anew with `authz-eval lock`, after looking through the policy"
-
-
-class ReadFile(NamedTuple):
-    """A file: its name (L1), its path as the user would type it, and the bytes it had."""
-
-    name: str
-    shown: str
-    data: bytes
 
 
 class _Entry(NamedTuple):
@@ -106,6 +99,4 @@ def _differences(
 
 
 def _digest(data: bytes) -> str:
-    import hashlib  # noqa: PLC0415  # start-up: a policy without a manifest does without
-
     return hashlib.sha256(data).hexdigest()

@@ -99,7 +99,7 @@ def _condition_lines(condition: ConditionTrace) -> Iterable[str]:
 
 def _seen(seen: Seen) -> str:
     if seen.problem:
-        return f"{visible(seen.expression)}: {visible(seen.problem)}"
+        return f"{visible(seen.expression)} {visible(seen.problem)}"
     text = visible(json.dumps(seen.value, ensure_ascii=False, default=str))
     shown = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
     return f"{visible(seen.expression)} = {shown}"

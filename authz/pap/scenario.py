@@ -47,6 +47,12 @@ def read_scenarios(tests: TestFiles, rules: Collection[str]) -> tuple[Scenario, 
     return scenarios
 
 
+def meant(source: Source, name: str) -> frozenset[str]:
+    """Return the names of rules that a name after `by` stands for: it may leave out its file's folder (L80)."""
+    folder, slash, _ = source.name.rpartition("/")
+    return frozenset({name, f"{folder}{slash}{name}"})
+
+
 class _FileReader:
     """One test file: its fixtures, the names of those that are wrong, and the problems so far."""
 
@@ -220,12 +226,14 @@ class _FileReader:
                 near(reason.text.upper(), _REASONS) or f"the reasons are {', '.join(r.name for r in Reason)}",
             )
         for rule in expectation.rules or ():
-            if rule.value not in self.rules:
+            if self.rules.isdisjoint(meant(self.source, rule.value)):
+                folder = self.source.name.rpartition("/")[0] + "/"
+                known = self.rules | {name.removeprefix(folder) for name in self.rules}
                 self.problems.add(
                     "unknown-rule",
                     f"the policy has no rule named `{rule.value}`",
                     rule.span,
-                    near(rule.value, self.rules) or "a rule is named `file:label`, or `file:line` without a label",
+                    near(rule.value, known) or "a rule is named `file:label`, or `file:line` without a label",
                 )
         for clause in expectation.obligations or ():
             self.check_obligation(clause)

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from authz.lang import ast
 from authz.model import Decision, Effect, Explanation, Obligation, Value
-from authz.pap.scenario import Scenario, TestFiles, read_scenarios
+from authz.pap.scenario import Scenario, TestFiles, meant, read_scenarios
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from authz.lang.source import Source
     from authz.pdp.program import Program
 
 
@@ -93,7 +94,7 @@ def _run(program: Program, scenario: Scenario, now: datetime) -> TestResult:
     decision = program.decide(request)
     duration = perf_counter() - start
     expectation = scenario.case.expectation
-    differences = tuple(_differences(expectation, decision))
+    differences = tuple(_differences(scenario, decision))
     line, column = scenario.source.place(scenario.case.span.start)
     return TestResult(
         name=scenario.case.name.value,
@@ -110,14 +111,15 @@ def _run(program: Program, scenario: Scenario, now: datetime) -> TestResult:
     )
 
 
-def _differences(expectation: ast.Expectation, decision: Decision) -> Iterable[str]:
+def _differences(scenario: Scenario, decision: Decision) -> Iterable[str]:
     """Name the parts of the expectation that the decision does not meet."""
+    expectation = scenario.case.expectation
     effect = Effect.ALLOW if expectation.effect == "allow" else Effect.DENY
     if decision.effect is not effect:
         yield "decision"
     if expectation.reason is not None and expectation.reason.text != decision.reason.name:
         yield "reason"
-    if expectation.rules is not None and _values(expectation.rules) != set(decision.rules):
+    if expectation.rules is not None and not _same_rules(scenario.source, expectation.rules, decision.rules):
         yield "rules"
     if expectation.missing is not None and _values(expectation.missing) != set(decision.missing_scopes):
         yield "missing scopes"
@@ -125,6 +127,12 @@ def _differences(expectation: ast.Expectation, decision: Decision) -> Iterable[s
         wanted = {_key(obligation) for obligation in map(_obligation, expectation.obligations)}
         if wanted != {_key(obligation) for obligation in decision.obligations}:
             yield "obligations"
+
+
+def _same_rules(source: Source, named: tuple[ast.Text, ...], rules: tuple[str, ...]) -> bool:
+    """Say whether each name stands for a rule that decided, and each rule that did is named (L80)."""
+    wanted = [meant(source, name) for name in _values(named)]
+    return frozenset(rules).issubset(frozenset().union(*wanted)) and not any(map(frozenset(rules).isdisjoint, wanted))
 
 
 def _values(texts: tuple[ast.Text, ...]) -> set[str]:

@@ -49,14 +49,14 @@ def test_tests_on_stdin_are_named_as_tests(run: Run) -> None:
 
 
 def test_one_file_is_printed_and_left_alone(run: Run, tmp_path: Path, neat: str) -> None:
-    """Brief: the default prints."""
+    """Issue: fmt; without an option it prints."""
     (tmp_path / "p.authz").write_text(UGLY)
     assert run("fmt", tmp_path / "p.authz") == (0, neat, "")
     assert (tmp_path / "p.authz").read_text() == UGLY
 
 
 def test_several_files_are_not_printed_in_one_heap(run: Run, tmp_path: Path) -> None:
-    """Brief: the default is for one file."""
+    """Style: the answer goes to stdout, and two files are no answer."""
     (tmp_path / "p.authz").write_text(UGLY)
     (tmp_path / "q.authz").write_text(UGLY)
     ran = run("fmt", tmp_path)
@@ -96,7 +96,7 @@ def test_diff_prints_a_unified_diff(run: Run, tmp_path: Path, neat: str) -> None
 
 
 def test_write_rewrites_what_changes_and_keeps_the_mode(run: Run, tmp_path: Path, neat: str) -> None:
-    """Brief: atomically, keeping the mode, touching nothing else."""
+    """Threat: atomically, keeping the mode, touching nothing else."""
     (tmp_path / "a.authz").write_text(neat)
     (tmp_path / "b.authz").write_text(UGLY)
     (tmp_path / "b.authz").chmod(0o640)
@@ -110,7 +110,7 @@ def test_write_rewrites_what_changes_and_keeps_the_mode(run: Run, tmp_path: Path
 
 
 def test_write_through_a_link_keeps_the_link(run: Run, tmp_path: Path, neat: str) -> None:
-    """Brief: a file is rewritten, not replaced by another kind of file."""
+    """Threat: a file is rewritten, not replaced by another kind of file."""
     (tmp_path / ".store").mkdir()
     (tmp_path / ".store/p").write_text(UGLY)
     (tmp_path / "p.authz").symlink_to(".store/p")
@@ -120,7 +120,7 @@ def test_write_through_a_link_keeps_the_link(run: Run, tmp_path: Path, neat: str
 
 
 def test_nothing_is_written_where_one_file_is_broken(run: Run, tmp_path: Path) -> None:
-    """Brief: parsing errors end with 4; issue: nothing half done."""
+    """Style, exit codes: 4; issue: nothing half done."""
     (tmp_path / "a.authz").write_text(UGLY)
     (tmp_path / "b.authz").write_text("tool {\n")
     (tmp_path / "c.authz").write_bytes(b"# \xff\n")

@@ -33,7 +33,7 @@ def test_objects_on_lines_of_their_own_are_many() -> None:
 
 
 def test_one_line_is_many_when_the_user_says_so() -> None:
-    """Brief: the answer to lines is lines."""
+    """Issue: the answer to lines is lines."""
     assert _read(b'{"a": 1}\n', lines=True) == (True, [{"a": 1}])
     assert _read(b"", lines=True) == (True, [])
 
@@ -55,9 +55,31 @@ def test_a_bad_first_line_spoils_only_itself(bad: bytes) -> None:
     assert values[1:] == [{"a": 1}, {"a": 2}]
 
 
+def test_bad_lines_at_the_start_spoil_only_themselves() -> None:
+    """Issue, Bad input: an object that is not indented stands in a file of lines."""
+    many, values = _read(b'{\nnope\n\n{"a": 1}\n{"a": 2}\n')
+    assert many
+    assert [str(value)[:2] for value in values[:2]] == ["1:", "2:"]
+    assert values[2:] == [{"a": 1}, {"a": 2}]
+
+
+def test_what_was_read_to_tell_lines_from_an_object_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue, Bad input: a line that straddles what one reading takes is still one line."""
+    monkeypatch.setattr(questions, "MAX_BYTES", 24)
+    _, values = _read(b'nope\n{"a": 1}\n{"a": 2}\n{"a": 3}\n{"a": 4}\n')
+    assert values[1:] == [{"a": 1}, {"a": 2}, {"a": 3}, {"a": 4}]
+
+
 def test_a_bad_object_of_many_lines_is_one_problem() -> None:
     """Issue: one request, one answer."""
     many, values = _read(b'{\n  "a": 1,\n}\n')
+    assert not many
+    assert len(values) == 1
+
+
+def test_a_bad_object_that_holds_objects_is_one_problem() -> None:
+    """Issue: what is indented belongs to the object around it."""
+    many, values = _read(b'{\n  "a": [\n    {"b": 1},\n    {"b": 2}\n  ],\n}\n')
     assert not many
     assert len(values) == 1
 
@@ -90,7 +112,7 @@ def test_a_single_request_over_the_limit_is_refused(monkeypatch: pytest.MonkeyPa
 
 
 def test_lines_are_read_one_by_one() -> None:
-    """Brief: a file may be longer than memory, and a pipe is answered as it comes."""
+    """Issue: JSON lines for many; a file may be longer than memory, and a pipe is answered as it comes."""
 
     class Pipe(io.BytesIO):
         def read(self, *_: object) -> bytes:

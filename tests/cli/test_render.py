@@ -80,7 +80,7 @@ def test_a_tab_is_as_wide_above_as_below() -> None:
 
 
 def test_wide_characters_count_twice_and_combining_ones_not_at_all() -> None:
-    """Brief: wide characters are handled."""
+    """Style: the caret stands below its text, whatever the width of what is before it."""
     assert _lines("東京 bad\n", "bad") == (" 1 | 東京 bad", "   |      ^^^")
     assert _lines("e\u0301 bad\n", "bad") == (" 1 | e\u0301 bad", "   |   ^^^")
     assert _lines("x 東京\n", "東京") == (" 1 | x 東京", "   |   ^^^^")
@@ -106,6 +106,18 @@ def test_messages_help_and_paths_are_escaped_too() -> None:
 def test_a_span_over_several_lines_is_marked_to_the_end_of_the_first() -> None:
     """Style: one line is shown."""
     assert _lines("tool {\n x\n}\n", "{\n x\n}") == (" 1 | tool {", "   |      ^")
+
+
+def test_a_finding_about_a_file_as_a_whole_shows_no_text() -> None:
+    """L6, L7: what is too large, or not the file that was locked, has no line to underline."""
+    finding = Diagnostic(
+        "file-too-large", "the file is larger than 5 bytes", Source("p.authz", ""), Span(0, 0), "split it"
+    )
+    assert render_diagnostic(finding).split("\n") == [
+        "error[file-too-large]: the file is larger than 5 bytes",
+        "  --> p.authz:1:1",
+        "   = help: split it",
+    ]
 
 
 def test_an_empty_span_still_has_a_caret() -> None:
@@ -177,7 +189,7 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_finding_as_json_has_every_part() -> None:
-    """Brief: the JSON form; the end is exclusive, help and related are always there."""
+    """Issue, Build 2: JSON rendering; the end is exclusive, help and related are always there."""
     first = Source("p.authz", "one\ntwo\n")
     finding = Diagnostic("c", "m", first, Span(4, 7), "h", (Related(first, Span(0, 3), "r"),))
     assert diagnostic_to_json(finding) == {
@@ -277,10 +289,27 @@ def test_an_explanation_shows_rules_conditions_values_and_the_nearest_miss() -> 
         "",
         "unknown  deny p:1  policies/p.authz:3:3  (deciding)",
         "  unknown  resource.owner == subject.id  3:9",
-        "           resource.owner is not known: is missing",
+        "           resource.owner is missing",
         '           subject.id = "al\\u001bice"',
         "",
         "false    allow p:2  policies/p.authz:4:3",
         "",
-        "nearest: would be allowed with scope `b`",
+        "nearest miss: would be allowed with scope `b`",
     ]
+
+
+def test_a_condition_says_where_it_stands_unless_its_rule_does() -> None:
+    """Issue: explain; what a `let` of another file says is found there."""
+    places = (("policies/p.authz", 3, 3), ("policies/p.authz", 1, 9), ("policies/names.authz", 7, 5))
+    conditions = tuple(ConditionTrace("now in x", *place, Outcome.TRUE) for place in places)
+    rule = RuleTrace("p:1", "deny", "policies/p.authz", 3, 3, Outcome.TRUE, conditions)
+    assert render_explanation(Explanation(_decision(), (rule,))).split("\n")[7:] == [
+        "  true     now in x",
+        "  true     now in x  1:9",
+        "  true     now in x  policies/names.authz:7:5",
+    ]
+
+
+def test_a_nearest_miss_that_says_what_the_message_said_is_left_out() -> None:
+    """Style: nothing is said twice."""
+    assert "nearest" not in render_explanation(Explanation(_decision(message="no such tool"), (), "no such tool"))

@@ -294,7 +294,7 @@ class CommandLine:
             return {"warnings": _found(ended.stdout, at)}
         if "refused" in expect:
             ended = _authz_eval("validate", at)
-            return {"refused": ended.stderr if ended.returncode in (1, 4) else None}
+            return {"refused": ended.stdout + ended.stderr if ended.returncode in (1, 4) else None}
         if "canonical" in expect:
             return {"canonical": self._survives(at)}
         if "same_as" in expect or "not_same_as" in expect:

@@ -39,8 +39,8 @@ SMALL_LIMITS = {
 }
 """What the examples of the size limits exceed."""
 
-NOT_FROM_TEXT = {"invalid-utf8"}
-"""What only bytes can be; tests/golden has them."""
+NOT_FROM_TEXT = {"file-too-large", "invalid-utf8", "manifest-mismatch", "policy-too-large"}
+"""What only bytes, sizes and a manifest can be; tests/golden has them."""
 
 RULES = {"documents:viewer"}
 """The rules of the policy that the examples of tests speak of."""

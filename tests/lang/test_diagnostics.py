@@ -87,10 +87,6 @@ def test_one_line_says_place_code_and_message() -> None:
 
 # --- Recovery (L5) --------------------------------------------------------------------------
 
-COMMA = pytest.mark.xfail(reason="recovery takes no word after a comma for the start of a statement")
-OPEN_BRACE = pytest.mark.xfail(reason="recovery looks for the brace first, and passes over the next statement")
-BEFORE = pytest.mark.xfail(reason="recovery leaves out the whole declaration before the one that is wrong")
-TOOL = pytest.mark.xfail(reason="`let x = tool` is an expression; recovery does not go back to `tool`")
 
 BROKEN_STATEMENTS = [
     "require any",
@@ -107,8 +103,8 @@ BROKEN_STATEMENTS = [
     'oblige "x" { a: }',
     "alow anyone",
     "allow = 1",
-    pytest.param("allow anyone,", marks=COMMA),
-    pytest.param('oblige "x" { a: 1', marks=OPEN_BRACE),
+    "allow anyone,",
+    'oblige "x" { a: 1',
     "@",
     "( ) ]",
     '"x"',
@@ -133,7 +129,7 @@ BROKEN_DECLARATIONS = [
     'resource "d" { x: set< }',
     "context { 1: ip }",
     "let = 1",
-    pytest.param("let x =", marks=TOOL),
+    "let x =",
     "let if = 1",
     "tools = ",
     "tools g = 1",
@@ -143,9 +139,9 @@ BROKEN_DECLARATIONS = [
     'tool "x" except { }',
     "tenant { }",
     "}",
-    pytest.param("rol", marks=BEFORE),
-    pytest.param("allow anyone", marks=BEFORE),
-    pytest.param("1", marks=BEFORE),
+    "rol",
+    "allow anyone",
+    "1",
 ]
 
 
@@ -182,7 +178,6 @@ def test_a_broken_test_hides_no_error_of_the_next(text: str) -> None:
     assert diagnostics[1].message == "unexpected `perhaps`"
 
 
-@pytest.mark.xfail(reason='recovery takes `role "x"` inside a statement for a declaration, and closes the block')
 @pytest.mark.parametrize("broken", ['permit role "viewer"', 'allow role "a" role "b"', 'deny scope "a", role "b"'])
 def test_a_role_or_scope_in_a_broken_statement_opens_no_declaration(broken: str) -> None:
     """L5."""

@@ -14,14 +14,23 @@ from authz.pap import loader, manifest
 from authz.pap.loader import decode, find_files, load, load_tests, lock_folder, read_files, read_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
+
+    from authz.lang.diagnostics import Diagnostic
 
 RULE = 'tool "t" { allow public }\n'
 
 
 def _names(path: Path) -> list[str]:
     return [file.name for file in find_files(path)]
+
+
+def _refused_text(read: Callable[[], object]) -> list[str]:
+    """Return the findings that a policy is refused with, without the path of the test's own folder."""
+    with pytest.raises(PolicyError) as error:
+        read()
+    return [f"{d.source.name}:{str(d).removeprefix(d.source.path + ':')}" for d in error.value.diagnostics]
 
 
 def _write(root: Path, *names: str, text: str = "") -> None:
@@ -227,24 +236,76 @@ def test_a_file_over_its_limit_is_refused_before_it_is_read(tmp_path: Path, monk
     _write(tmp_path, "p.authz", text="# 345\n")
     assert len(read_files(tmp_path, Limits(file_bytes=6))) == 1
     monkeypatch.setattr(loader, "_read_all", lambda *_: pytest.fail("read"))
-    with pytest.raises(LoadError, match="is larger than 5 bytes"):
-        read_files(tmp_path, Limits(file_bytes=5))
+    finding = "p.authz:1:1: error[file-too-large]: the file is larger than 5 bytes"
+    assert _refused_text(lambda: read_files(tmp_path, Limits(file_bytes=5))) == [finding]
 
 
 def test_a_sparse_file_of_a_terabyte_costs_nothing(tmp_path: Path) -> None:
     """L6."""
     with (tmp_path / "p.authz").open("wb") as file:
         file.truncate(10**10)
-    with pytest.raises(LoadError, match="is larger than 1048576 bytes"):
-        load(tmp_path)
+    assert _refused_text(lambda: load(tmp_path)) == [
+        "p.authz:1:1: error[file-too-large]: the file is larger than 1048576 bytes"
+    ]
 
 
 def test_a_policy_over_its_limit_is_refused(tmp_path: Path) -> None:
     """L6: 64 MiB a policy."""
     _write(tmp_path, "a.authz", "b.authz", text="# 345\n")
     assert len(read_files(tmp_path, Limits(policy_bytes=12))) == 2
-    with pytest.raises(LoadError, match="holds more than 11 bytes of policy"):
-        read_files(tmp_path, Limits(policy_bytes=11))
+    finding = "b.authz:1:1: error[policy-too-large]: with this file the policy is larger than 11 bytes"
+    assert _refused_text(lambda: read_files(tmp_path, Limits(policy_bytes=11))) == [finding]
+
+
+def test_nothing_is_read_after_the_policy_has_passed_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """L6: a directory of many large files takes no more memory than the limit."""
+    _write(tmp_path, "a.authz", "b.authz", "c.authz", "d.authz", text="# 345\n")
+    opened: list[str] = []
+    open_ = loader._open
+
+    def noted(path: str, file: loader.FoundFile) -> int:
+        opened.append(file.name)
+        return open_(path, file)
+
+    monkeypatch.setattr(loader, "_open", noted)
+    assert len(_refused_text(lambda: load(tmp_path, Limits(policy_bytes=11)))) == 1
+    assert opened == ["a.authz", "b.authz"]
+
+
+def test_what_is_too_large_is_reported_with_all_else_and_without_the_complaints_of_the_gap(tmp_path: Path) -> None:
+    """L5, L6, L7: bytes, text and manifest in one list; nobody knows what the large file declares."""
+    _write(tmp_path, "a.authz", text='role "editor" extends "viewer"\ntool { }\n')
+    _write(tmp_path, "b.authz", "d.authz", text="# as it was locked\n")
+    _write(tmp_path, "c.authz", text=f'role "viewer"\n#{" " * 100}\n')
+    lock_folder(tmp_path)
+    _write(tmp_path, "b.authz", text="# changed\n")
+    (tmp_path / "d.authz").unlink()
+    found = _refused_text(lambda: load(tmp_path, Limits(file_bytes=60)))
+    assert [finding.split("]")[0] for finding in found] == [
+        "a.authz:2:6: error[syntax",
+        "authz.sum:4:1: error[manifest-mismatch",
+        "b.authz:1:1: error[manifest-mismatch",
+        "c.authz:1:1: error[file-too-large",
+    ]
+
+
+def test_a_test_file_over_its_limit_is_reported_with_the_errors_of_the_others(tmp_path: Path) -> None:
+    """L5, L6."""
+    _write(tmp_path, "a_test.authz", text="test {\n")
+    _write(tmp_path, "b_test.authz", text="# 345678\n")
+    found = _refused_text(lambda: load_tests(tmp_path, Limits(file_bytes=8)))
+    assert [finding.split("]")[0] for finding in found] == [
+        "a_test.authz:1:6: error[syntax",
+        "b_test.authz:1:1: error[file-too-large",
+    ]
+
+
+def test_a_manifest_over_the_limit_of_a_policy_is_refused_unread(tmp_path: Path) -> None:
+    """L6, L7."""
+    _write(tmp_path, "p.authz", text="# 345\n")
+    (tmp_path / "authz.sum").write_text("0" * 13)
+    finding = "authz.sum:1:1: error[file-too-large]: the file is larger than 12 bytes"
+    assert _refused_text(lambda: load(tmp_path, Limits(policy_bytes=12))) == [finding]
 
 
 def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,8 +415,9 @@ def test_a_locked_policy_loads_until_a_file_changes(tmp_path: Path) -> None:
     assert lock_folder(tmp_path) == (str(tmp_path / "authz.sum"), 2)
     assert len(load(tmp_path).sources) == 2
     _write(tmp_path, "p.authz", text=RULE + "#")
-    with pytest.raises(LoadError, match=r"`p\.authz` has changed"):
-        load(tmp_path)
+    finding = "p.authz:1:1: error[manifest-mismatch]: `p.authz` has changed since `authz.sum` was written"
+    assert _refused_text(lambda: load(tmp_path)) == [finding]
+    assert _refused_text(lambda: read_sources(tmp_path)) == [finding]
 
 
 def test_tests_are_not_covered_by_the_manifest(tmp_path: Path) -> None:
@@ -372,8 +434,7 @@ def test_a_locked_policy_never_loads_a_prefix_of_a_file(tmp_path: Path) -> None:
     lock_folder(tmp_path)
     for length in range(len(RULE)):
         _write(tmp_path, "p.authz", text=RULE[:length])
-        with pytest.raises(LoadError):
-            read_sources(tmp_path)
+        assert len(_refused_text(lambda: read_sources(tmp_path))) == 1
 
 
 def test_the_bytes_that_are_verified_are_those_that_are_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,11 +442,16 @@ def test_the_bytes_that_are_verified_are_those_that_are_parsed(tmp_path: Path, m
     _write(tmp_path, "p.authz", text=RULE)
     lock_folder(tmp_path)
 
-    def then_change(manifest_data: bytes, files: Sequence[tuple[str, bytes]], shown: str) -> None:
-        manifest.verify(manifest_data, files, shown)
-        _write(tmp_path, "p.authz", text="# other\n")
+    verify = manifest.verify
 
-    monkeypatch.setattr(loader, "verify", then_change)
+    def then_change(
+        locked: loader.ReadFile, files: Iterable[loader.ReadFile], unread: Collection[str]
+    ) -> tuple[Diagnostic, ...]:
+        found = verify(locked, files, unread)
+        _write(tmp_path, "p.authz", text="# other\n")
+        return found
+
+    monkeypatch.setattr(manifest, "verify", then_change)
     assert [source.text for source in read_sources(tmp_path)] == [RULE]
 
 

@@ -43,9 +43,9 @@ fixture old = resource "document" "d2" { owner: "alice", archived: true, tenant:
 """
 
 
-def program(policy: str = POLICY) -> Program:
+def program(policy: str = POLICY, folder: str = "") -> Program:
     """Compile a policy of one file."""
-    source = Source("documents.authz", policy)
+    source = Source(f"{folder}documents.authz", policy)
     tree, diagnostics = parse_policy(source)
     assert not diagnostics, [str(d) for d in diagnostics]
     return compile_policy(validate([(source, tree)]))
@@ -57,6 +57,15 @@ def run(tests: str, select: str = "", policy: str = POLICY, now: datetime | None
     tree, diagnostics = parse_tests(source)
     assert not diagnostics, [str(d) for d in diagnostics]
     return run_tests(program(policy), [(source, tree)], select, now)
+
+
+def in_folders(rule_folder: str, test_folder: str, rule: str) -> tuple[str, ...]:
+    """Ask the owner's question, and return how the answer differs from an allow by this rule."""
+    text = f'{FIXTURES}test "t" {{ as alice call "read_x" on plan expect allow by "{rule}" }}'
+    source = Source(f"{test_folder}documents_test.authz", text)
+    tree, _ = parse_tests(source)
+    [result] = run_tests(program(folder=rule_folder), [(source, tree)]).results
+    return result.differences
 
 
 def expect(expectation: str, caller: str = "alice", call: str = 'call "read_it" on plan') -> TestResult:
@@ -132,6 +141,29 @@ class TestExpectations:
     def test_the_nameless_rules_are_named_by_line(self) -> None:
         """L23: a statement without a label is `file:line`."""
         assert expect('deny INSUFFICIENT_SCOPE by "documents:5"', 'alice with scopes "docs:read"').passed
+
+    @pytest.mark.parametrize("name", ["documents:owner", "docs/documents:owner"])
+    def test_a_rule_may_be_named_without_the_folder_of_the_test_file(self, name: str) -> None:
+        """L80: so a test says the same whether its folder or the one above is the policy."""
+        assert in_folders("docs/", "docs/", name) == ()
+
+    @pytest.mark.parametrize(("rule_folder", "test_folder"), [("docs/", ""), ("docs/", "other/"), ("a/docs/", "docs/")])
+    def test_no_other_folder_may_be_left_out(self, rule_folder: str, test_folder: str) -> None:
+        """L80: the folder of the test file only; any other rule must be named in full."""
+        with pytest.raises(PolicyError) as caught:
+            in_folders(rule_folder, test_folder, "documents:owner")
+        assert [d.code for d in caught.value.diagnostics] == ["unknown-rule"]
+        assert in_folders(rule_folder, test_folder, f"{rule_folder}documents:owner") == ()
+
+    def test_a_rule_without_its_folder_must_still_be_the_one_that_decides(self) -> None:
+        """L80: what is named must be exact."""
+        assert in_folders("docs/", "docs/", "documents:auditor") == ("rules",)
+
+    def test_a_near_name_is_offered_without_the_folder(self) -> None:
+        """L5, L80: what the help says can be pasted."""
+        with pytest.raises(PolicyError) as caught:
+            in_folders("docs/", "docs/", "documents:ownr")
+        assert [d.help for d in caught.value.diagnostics] == ["did you mean `documents:owner`?"]
 
     def test_a_rule_that_does_not_exist_is_an_error(self) -> None:
         """L5: a near name is offered, from the names that the policy really has."""

@@ -95,6 +95,18 @@ def test_every_test_names_a_reason_or_is_an_allow(folder: str) -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
+def test_every_test_of_an_allow_or_a_deny_names_the_rules_that_decided(folder: str) -> None:
+    """L66, L80: an allow by another rule than the one meant would pass unseen."""
+    vague = [
+        s.case.name.value
+        for s in _scenarios(folder)
+        if s.case.expectation.rules is None
+        and (s.case.expectation.reason.text if s.case.expectation.reason else "") in ("", "EXPLICIT_DENY")
+    ]
+    assert vague == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_folders_do_not_meddle_with_each_other(folder: str) -> None:
     """L1, L23: served together they decide as alone; only the rules' names have the folder before them."""
     alone, together = _loaded(folder).program, _loaded("").program
