@@ -2,7 +2,9 @@
 
 source       text and the places in it
 lexer        text → tokens
-parser       tokens → tree, by the tables of grammar.lark; builder makes the nodes of ast
+parser       tokens → tree, by the tables that Lark makes of grammar.lark: machine follows them,
+             builder makes the nodes of ast, recovery steps over what does not fit,
+             syntax_errors says what that is
 symbols      what the policy declares
 expressions  conditions as written → conditions of the core, with types
 validator    the passes, and the CheckedPolicySet of checked
