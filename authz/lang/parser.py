@@ -55,9 +55,8 @@ def parse_expression(text: str, limits: Limits = DEFAULT_LIMITS) -> ast.Expr:
             machine.feed(token)
         return machine.finish(end_token(source.text))  # type: ignore[no-any-return]  # the start symbol is an expression
     except UnexpectedTokenError as error:
-        raise ValueError(
-            unexpected(error.token, error.expected, _grammar().texts)[0].removesuffix(" of file")
-        ) from None
+        message, _ = unexpected(error.token, error.expected, _grammar().texts)
+        raise ValueError(message.removesuffix(" of file")) from None
 
 
 @cache

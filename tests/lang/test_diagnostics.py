@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from authz.errors import PolicyError
-from authz.lang import parser
 from authz.lang.limits import DEFAULT_LIMITS, Limits
+from authz.lang.machine import Machine
 from authz.lang.parser import parse_policy, parse_tests
 from authz.lang.source import Source
 from authz.lang.validator import validate
@@ -265,14 +265,14 @@ def test_garbage_as_large_as_a_file_is_refused_and_nothing_else_happens(piece: s
 def test_the_work_grows_with_the_text_and_no_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     """L6: counted, not timed: four times the text takes four times the steps of the parser."""
     steps = 0
-    reduce = parser._Machine.reduce
+    reduce = Machine.reduce
 
-    def counted(self: parser._Machine, action: int, token: Token) -> None:
+    def counted(self: Machine, action: int, token: Token) -> None:
         nonlocal steps
         steps += 1
         reduce(self, action, token)
 
-    monkeypatch.setattr(parser._Machine, "reduce", counted)
+    monkeypatch.setattr(Machine, "reduce", counted)
     for line in ('tool "t" { allow role "a" when now < now }\n', "tool { deny x }\n", 'tenant "a" { let x = }\n'):
         counts = []
         for size in (50, 200):
