@@ -83,11 +83,17 @@ class Machine:
 
     def feed(self, token: Token) -> None:
         """Shift a token. Raises `UnexpectedTokenError`, with the stacks as the reductions left them."""
-        table, states = self.table, self.states
-        while (action := table[states[-1]].get(token.type, 0)) <= 0:
-            self.reduce(action, token)
+        table, rules, states, values = self.table, self.rules, self.states, self.values
+        kind = token.type
+        while (action := table[states[-1]].get(kind, 0)) <= 0:
+            _, origin, build = rules[-action]
+            if build is None and action:  # its one child stands for itself: the most frequent case, done here
+                del states[-1]
+                states.append(table[states[-1]][origin])
+            else:
+                self.reduce(action, token)
         states.append(action)
-        self.values.append(token)
+        values.append(token)
 
     def finish(self, end: Token) -> Any:
         """Reduce to the start symbol and return its value. Raises `UnexpectedTokenError`."""
