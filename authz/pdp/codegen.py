@@ -441,10 +441,10 @@ class Emitter:
                 return f"{self.constant(runtime.reader(node.type))}({text})"
 
     def coalesce(self, items: tuple[Core, ...], kind: str) -> str:
-        """Write the items from the last: each stands where the ones before it are missing (L37)."""
+        """Write each attribute beside the test of its absence, and what stands where all are missing (L37)."""
         *attributes, last = items
-        text = self.typed(last, kind) if kind != "dynamic" else self.any_value(last)
-        for item in reversed(attributes):
+        pairs = []
+        for item in attributes:
             if isinstance(item, checked.Unknown):
                 continue
             value = self.typed(item, kind) if kind != "dynamic" else self.any_value(item)
@@ -452,8 +452,9 @@ class Emitter:
                 missing = f"absent({self.local(_ROOTS[item.root])}, ({self.keys(item)}))"
             else:
                 missing = f"{self.any_value(item)} is None"
-            text = f"({text} if {missing} else {value})"
-        return text
+            pairs.append(f"({missing}, {value}), ")
+        text = self.typed(last, kind) if kind != "dynamic" else self.any_value(last)
+        return f"first_present(({''.join(pairs)}), {text})"
 
     def sum(self, node: checked.Sum) -> str:
         kind = node.type.kind

@@ -25,6 +25,8 @@ _WORTH_AN_INDEX: Final = 8
 """Rules of one kind in a plan before looking them up by role beats asking each."""
 _MOST_FUSED: Final = 64
 """Rules in a plan whose faces are joined into one function."""
+_LONGEST_FUSED: Final = 50_000
+"""Characters of that function, so that the request which makes it waits for milliseconds."""
 
 
 def compile_policy(policy: CheckedPolicySet) -> Program:
@@ -40,9 +42,17 @@ class CompiledRule:
     def __init__(self, rule: Rule, view: View) -> None:
         self.rule = rule
         self.view = view
-        self.true = _face(rule, view, true=True)
-        self.false = _face(rule, view, true=False)
+        self.true: Test = self._make_true  # a face is made when it is first asked for: most never are
+        self.false: Test = self._make_false
         self._who: Test | None = None
+
+    def _make_true(self, request: Request) -> bool:
+        self.true = _face(self.rule, self.view, true=True)
+        return self.true(request)
+
+    def _make_false(self, request: Request) -> bool:
+        self.false = _face(self.rule, self.view, true=False)
+        return self.false(request)
 
     @property
     def name(self) -> str:
@@ -142,6 +152,8 @@ class Plan:
             for index, rule in enumerate(self.allows.all)
         ]
         parts.append(f"({' | '.join(bits) or '0'})")
+        if sum(map(len, parts)) > _LONGEST_FUSED:
+            return _no_rule
         return cast("Callable[[Request], int]", emitter.function(" and ".join(parts)))
 
     def allowed_by(self, bits: int) -> list[CompiledRule]:

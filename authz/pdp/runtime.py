@@ -217,6 +217,14 @@ def choose_any(condition: Truth, yes: Any, no: Any) -> Any:
     return yes if condition else no
 
 
+def first_present(attributes: Iterable[tuple[bool, Any]], otherwise: Any) -> Any:
+    """Return the first value that is not absent: one of the wrong type is there, and unknown (L37)."""
+    for is_absent, value in attributes:
+        if not is_absent:
+            return value
+    return otherwise
+
+
 # --- Comparisons ----------------------------------------------------------------------------
 
 
