@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from authz.lang.checked import CheckedPolicySet, Core, Place, Rule
     from authz.model import Decision, Request, Value
     from authz.pdp.codegen import Test
-    from authz.pdp.compiler import CompiledRule, Plan
+    from authz.pdp.plan import CompiledRule, Plan
     from authz.pdp.program import Program
     from authz.pdp.view import View
 
@@ -96,7 +96,7 @@ def explain(program: Program, request: Request) -> Explanation:
     """Decide, and trace every statement that applies to the tool, the resource's type and the tenant."""
     decision = program.decide(request)
     plan = program.plan(request)
-    compiled = [*plan.denies.all, *plan.requirements, *plan.scopes, *plan.allows.all]
+    compiled = [*plan.denies, *plan.requirements, *plan.scopes, *plan.allows]
     foreign = is_foreign(plan, request)
     traces = [_trace(rule, request, foreign=foreign) for rule in compiled]
     traces += [_trace_role(role, true, false, plan.view, request) for role, true, false in _asked_roles(plan)]
@@ -133,7 +133,7 @@ def _crooked_path(view: View, atom: Core, request: Request) -> Iterator[Seen]:
 def _asked_roles(plan: Plan) -> Iterator[tuple[checked.DerivedRole, Test, Test]]:
     """Yield the derived roles that some rule of the plan asks for, by name or as part of `roles`."""
     asked: set[str] = set()
-    for rule in (*plan.denies.all, *plan.requirements, *plan.allows.all):
+    for rule in (*plan.denies, *plan.requirements, *plan.allows):
         if isinstance(rule.rule.who, checked.Names) and rule.rule.who.what == "role":
             asked.update(rule.rule.who.names)
         if any(isinstance(node, checked.Held) and node.what == "roles" for node in _nodes(rule.rule.condition)):
@@ -271,7 +271,7 @@ def _time_text(nanoseconds: int) -> str:
 def nearest_rule(plan: Plan, request: Request, *, foreign: bool) -> CompiledRule | None:
     """Return the allow that came nearest: one that speaks of this caller, else the first by name."""
     first = None
-    for rule in plan.allows.all:
+    for rule in plan.allows:
         if may_apply(rule, foreign=foreign):
             if rule.who(request):
                 return rule
@@ -315,7 +315,7 @@ def _nearest(plan: Plan, request: Request, decision: Decision) -> str:
 
 
 def _nearest_rule_text(plan: Plan, request: Request, decision: Decision) -> str:
-    named = [r for r in (*plan.denies.all, *plan.requirements, *plan.allows.all) if r.name in decision.rules]
+    named = [r for r in (*plan.denies, *plan.requirements, *plan.allows) if r.name in decision.rules]
     foreign = is_foreign(plan, request)
     rule = named[0] if named else nearest_rule(plan, request, foreign=foreign)
     if rule is None:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from authz.lang.checked import CheckedPolicySet
     from authz.model import Request
-    from authz.pdp.compiler import CompiledRule, Plan, Planner
+    from authz.pdp.compiler import Planner
     from authz.pdp.explain import RuleOutline
+    from authz.pdp.plan import CompiledRule, Plan
 
 _MAX_LOOKUPS: Final = 65_536
 _LONGEST_KEPT_NAME: Final = 256
@@ -42,6 +43,7 @@ class Program:
         if not plan.applies:
             return self._no_block(plan)
         foreign = is_foreign(plan, request)
+        plan = plan.narrowed(request)
         if not foreign and (bits := plan.allowing(request)):
             return plan.decisions.get(bits) or self._kept(plan, bits, lambda: self._allowed(plan.allowed_by(bits)))
         step, rules = outcome(plan, request, foreign=foreign)
@@ -158,12 +160,10 @@ class Program:
         if missing:
             return self._insufficient_scope(plan, allows, request, missing, foreign=foreign)
         if not allows:
-            unknown = [
-                rule for rule in plan.allows.of(request) if may_apply(rule, foreign=foreign) and not rule.false(request)
-            ]
+            unknown = [rule for rule in plan.allows if may_apply(rule, foreign=foreign) and not rule.false(request)]
             if unknown:
                 return self._indeterminate(unknown, request)
-        nearest = explain.nearest_rule(plan, request, foreign=foreign)
+        nearest = explain.nearest_rule(plan.whole, request, foreign=foreign)
         message = f"no rule allows this; the nearest is {nearest.name}" if nearest else "no rule allows this"
         return self._kept(plan, ("none", nearest), lambda: self._denial(Reason.NO_ALLOW, message))
 

@@ -14,7 +14,7 @@ from authz.model import Request
 from authz.pdp.steps import Step, outcome
 
 if TYPE_CHECKING:
-    from authz.pdp.compiler import CompiledRule, Plan
+    from authz.pdp.plan import CompiledRule, Plan
 
 _MOST_SETS: Final = 2_000
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from authz.model import Request
-    from authz.pdp.compiler import CompiledRule, Plan
+    from authz.pdp.plan import CompiledRule, Plan
 
 
 class Step(Enum):
@@ -33,11 +33,11 @@ def outcome(plan: Plan, request: Request, *, foreign: bool) -> tuple[Step, list[
     """
     allows: list[CompiledRule] = []
     if foreign:
-        allows = [rule for rule in plan.allows.of(request) if rule.rule.across and rule.true(request)]
+        allows = [rule for rule in plan.allows if rule.rule.across and rule.true(request)]
         if not allows:
             return Step.TENANT, []
-    if plan.denies.all:
-        denies = [rule for rule in plan.denies.of(request) if not rule.false(request)]
+    if plan.denies:
+        denies = [rule for rule in plan.denies if not rule.false(request)]
         if denies:
             return Step.DENY, denies
     if plan.requirements:
@@ -45,7 +45,7 @@ def outcome(plan: Plan, request: Request, *, foreign: bool) -> tuple[Step, list[
         if failed:
             return Step.REQUIRE, failed
     if not foreign:
-        allows = [rule for rule in plan.allows.of(request) if rule.true(request)]
+        allows = [rule for rule in plan.allows if rule.true(request)]
     if not allows or not all(rule.true(request) for rule in plan.scopes):
         return Step.SHORT, allows
     return Step.ALLOW, allows

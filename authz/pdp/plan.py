@@ -1,0 +1,206 @@
+"""The rules that have a say together, compiled: what one decision is made from."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, cast
+
+from authz.lang import checked
+from authz.pdp.codegen import Emitter, Test
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from authz.lang.checked import Rule
+    from authz.model import Decision, Request
+    from authz.pdp.view import View
+
+_WORTH_AN_INDEX: Final = 8
+"""Rules in a plan that ask for roles before leaving out those of other roles beats asking each."""
+_MOST_FUSED: Final = 64
+"""Rules in a plan whose faces are joined into one function."""
+_LONGEST_FUSED: Final = 50_000
+"""Characters of that function, so that the request which makes it waits for milliseconds."""
+_MOST_NARROWED: Final = 1_024
+"""Sets of roles for which a plan keeps what is left of it: requests choose them."""
+
+
+class CompiledRule:
+    """A rule and its two faces: *certainly true* and *certainly false*, WHO and condition together."""
+
+    __slots__ = ("_who", "false", "rule", "true", "view")
+
+    def __init__(self, rule: Rule, view: View) -> None:
+        self.rule = rule
+        self.view = view
+        self.true: Test = self._make_true  # a face is made when it is first asked for: most never are
+        self.false: Test = self._make_false
+        self._who: Test | None = None
+
+    def _make_true(self, request: Request) -> bool:
+        self.true = _face(self.rule, self.view, true=True)
+        return self.true(request)
+
+    def _make_false(self, request: Request) -> bool:
+        self.false = _face(self.rule, self.view, true=False)
+        return self.false(request)
+
+    @property
+    def name(self) -> str:
+        return self.rule.name
+
+    def who(self, request: Request) -> bool:
+        """Say whether the rule certainly speaks of this caller, its condition aside."""
+        if self._who is None:
+            self._who = _face(self.rule._replace(condition=None), self.view, true=True)
+        return bool(self._who(request))
+
+
+def _face(rule: Rule, view: View, *, true: bool) -> Test:
+    emitter = Emitter(view)
+    return cast("Test", emitter.function(_face_text(rule, emitter, true=true)))
+
+
+def _face_text(rule: Rule, emitter: Emitter, *, true: bool) -> str:
+    parts = []
+    if (rule.kind == "allow" and rule.who != "public") or rule.who == "anyone":
+        parts.append("q.subject" if true else "not q.subject")
+    if isinstance(rule.who, checked.Names):
+        parts.append(emitter.who_true(rule.who) if true else emitter.who_false(rule.who))
+    if rule.condition is not None:
+        parts.append(emitter.true(rule.condition) if true else emitter.false(rule.condition))
+    return (" and " if true else " or ").join(parts) or str(true)
+
+
+class Plan:
+    """All rules that have a say for one tool, resource type and tenant, sorted by kind and name.
+
+    Where many of them ask for roles, `narrowed` leaves out those that a request's roles rule out;
+    what is left is a plan too, and `whole` leads back. `known_tool` tells the two ways of having no
+    rule apart (step 1 of L61).
+    """
+
+    def __init__(
+        self,
+        rules: Iterable[CompiledRule],
+        view: View,
+        *,
+        applies: bool,
+        is_global: bool,
+        known_tool: bool,
+        whole: Plan | None = None,
+    ) -> None:
+        self.rules = sorted(rules, key=lambda rule: rule.name)
+        self.applies = applies
+        self.is_global = is_global
+        self.known_tool = known_tool
+        self.view = view
+        self.whole = whole or self
+        self.denies = [rule for rule in self.rules if rule.rule.kind == "deny"]
+        self.requirements = [rule for rule in self.rules if rule.rule.kind in {"require role", "require when"}]
+        self.scopes = [rule for rule in self.rules if rule.rule.kind == "require scope"]
+        self.allows = [rule for rule in self.rules if rule.rule.kind == "allow"]
+        self.decisions: dict[object, Decision] = {}
+        self.allowing: Callable[[Request], int] = self._warm
+        self._by_role = _by_role(self.rules, view) if whole is None else {}
+        self._roles = frozenset(self._by_role)
+        self._narrowed: dict[frozenset[str], Plan] = {}
+
+    def narrowed(self, request: Request) -> Plan:
+        """Return the plan without the rules that are certainly false for the request's roles."""
+        if not self._roles:
+            return self
+        roles = self._roles.intersection(request.roles)
+        plan = self._narrowed.get(roles)
+        if plan is None:
+            ruled_out = set().union(*self._by_role.values()) - set().union(*(self._by_role[role] for role in roles))
+            plan = Plan(
+                [rule for rule in self.rules if rule not in ruled_out],
+                self.view,
+                applies=True,
+                is_global=self.is_global,
+                known_tool=True,
+                whole=self,
+            )
+            if len(self._narrowed) >= _MOST_NARROWED:
+                self._narrowed.clear()
+            self._narrowed[roles] = plan
+        return plan
+
+    def _warm(self, _: Request) -> int:
+        """Make the function of `allowing` after the first request: most tools are never called."""
+        self.allowing = _no_rule if len(self.rules) > _MOST_FUSED else self._fuse()
+        return 0
+
+    def _fuse(self) -> Callable[[Request], int]:
+        """Join all faces that an ALLOW needs into one function: one bit for each allow, or 0 for "not so simple".
+
+        Calling each rule by itself takes three times as long; this is what answers most requests.
+        """
+        emitter = Emitter(self.view)
+        parts = [f"({_face_text(rule.rule, emitter, true=False)})" for rule in self.denies]
+        parts += [f"({_face_text(rule.rule, emitter, true=True)})" for rule in (*self.requirements, *self.scopes)]
+        bits = [
+            f"({1 << index} if {_face_text(rule.rule, emitter, true=True)} else 0)"
+            for index, rule in enumerate(self.allows)
+        ]
+        parts.append(f"({' | '.join(bits) or '0'})")
+        if sum(map(len, parts)) > _LONGEST_FUSED:
+            return _no_rule
+        return cast("Callable[[Request], int]", emitter.function(" and ".join(parts)))
+
+    def allowed_by(self, bits: int) -> list[CompiledRule]:
+        """Return the allows that `allowing` found."""
+        return [rule for index, rule in enumerate(self.allows) if bits >> index & 1]
+
+    @cached_property
+    def grantable(self) -> tuple[tuple[str, frozenset[str]], ...]:
+        """Return the scopes that could help (L67), sorted, each with the scopes that grant it."""
+        if self.whole is not self:
+            return self.whole.grantable
+        names: set[str] = set()
+        for rule in self.rules:
+            who = rule.rule.who
+            if isinstance(who, checked.Names) and who.what == "scope" and rule.rule.kind != "deny":
+                names.update(who.names)
+            if rule.rule.condition is not None:
+                names.update(_scopes_read(rule.rule.condition))
+        return tuple((name, self.view.scope_names(name)) for name in sorted(names))
+
+
+def _no_rule(_: Request) -> int:
+    return 0
+
+
+def _by_role(rules: list[CompiledRule], view: View) -> dict[str, set[CompiledRule]]:
+    """Find the allows and denies that only some carried roles can meet, by these roles; {} for a few."""
+    found: dict[str, set[CompiledRule]] = {}
+    count = 0
+    for rule in rules:
+        who = rule.rule.who
+        if rule.rule.kind not in {"allow", "deny"} or not isinstance(who, checked.Names) or who.what != "role":
+            continue
+        tests = [view.role_tests(name) for name in (who.names if who.mode == "any" else who.names[:1])]
+        if any(test.derived for test in tests):
+            continue
+        count += 1
+        for role in frozenset[str]().union(*(test.carried for test in tests)):
+            found.setdefault(role, set()).add(rule)
+    return found if count >= _WORTH_AN_INDEX else {}
+
+
+def _scopes_read(condition: checked.Core) -> set[str]:
+    """Return the strings of a condition that reads `scopes`."""
+    strings: set[str] = set()
+    reads = False
+    waiting: list[object] = [condition]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, checked.Held):
+            reads = reads or node.what == "scopes"
+        elif isinstance(node, checked.Const):
+            values = node.value if isinstance(node.value, frozenset) else (node.value,)
+            strings.update(value for value in values if isinstance(value, str))
+        elif isinstance(node, tuple) and not isinstance(node, checked.Place):
+            waiting.extend(node)
+    return strings if reads else set()
