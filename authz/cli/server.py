@@ -152,7 +152,11 @@ def _serve(  # noqa: PLR0913  # one for each option
     )
     from authz.server import app, log  # noqa: PLC0415  # as above
 
-    asyncio.run(app.run(config, log.configure(config.log_format, config.log_level)))
+    logger, outlet = log.configure(config.log_format, config.log_level)
+    try:
+        asyncio.run(app.run(config, logger))
+    finally:
+        outlet.close()
     return ExitCode.OK
 
 

@@ -6,58 +6,57 @@ a link that was put there in between, looked at through its descriptor, and read
 """
 
 # The care taken here needs descriptors, which pathlib does not give.
-# ruff: noqa: PTH112, PTH114, PTH116, PTH118, PTH119
+# ruff: noqa: PTH112, PTH114, PTH116, PTH118
 from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from authz.errors import LoadError, PolicyError
 from authz.lang.ast import PolicyFile, Span
-from authz.lang.diagnostics import Diagnostic, in_order
+from authz.lang.diagnostics import in_order
 from authz.lang.limits import DEFAULT_LIMITS, Limits
-from authz.lang.source import SUFFIX, TEST_SUFFIX, Source
+from authz.pap.decoding import ReadFile, decode, too_large, too_much, unreadable, without_text
+from authz.pap.walk import FoundFile, Kind, find_below, inside, shown, strerror, twins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from authz.lang.ast import TestFile
     from authz.lang.checked import CheckedPolicySet
+    from authz.lang.diagnostics import Diagnostic
+    from authz.lang.source import Source
     from authz.pdp.program import Program
 
+__all__ = [
+    "MANIFEST",
+    "MAX_ENTRIES",
+    "Collected",
+    "FoundFile",
+    "Kind",
+    "LoadedPolicy",
+    "ReadFile",
+    "StrPath",
+    "collect_files",
+    "decode",
+    "find_files",
+    "load",
+    "load_tests",
+    "lock_folder",
+    "read_files",
+    "read_sources",
+    "too_large",
+]
+
 StrPath: TypeAlias = "str | os.PathLike[str]"
-Kind: TypeAlias = Literal["policies", "tests", "all"]
 
 MANIFEST: Final = "authz.sum"
 """The manifest's name, directly in the policy directory (L7)."""
 MAX_ENTRIES: Final = 200_000
 """Files and folders looked at below one directory; a link that leads to `/` ends here at last."""
-MAX_RUNS: Final = 20
-"""Places with invalid bytes that are reported one by one; a file with more of them is another kind of file."""
-
 _OPEN: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-_ESCAPED_BYTES: Final = r"[\udc80-\udcff]+"
-"""Not compiled here: start-up, and hardly a file has any."""
-
-
-class FoundFile(NamedTuple):
-    """One file that belongs to a policy: its name (L1), and its path as the user would type it."""
-
-    name: str
-    shown: str
-
-
-class ReadFile(NamedTuple):
-    """A file and the bytes it had."""
-
-    name: str
-    shown: str
-    data: bytes
 
 
 class Collected(NamedTuple):
@@ -114,7 +113,7 @@ def load_tests(path: StrPath, limits: Limits = DEFAULT_LIMITS) -> tuple[tuple[So
     for file in read.files:
         source, problems = decode(file)
         findings += problems
-        if not _unreadable(problems):
+        if not unreadable(problems):
             tree, errors = parse_tests(source, limits)
             findings += errors
             tests.append((source, tree))
@@ -149,8 +148,8 @@ def find_files(path: StrPath, kind: Kind = "policies") -> tuple[FoundFile, ...]:
     except (OSError, ValueError) as error:
         raise LoadError(_cannot_read(text, error)) from None
     if stat.S_ISDIR(mode):
-        return _find_below(text, kind)
-    return _twins(text, kind)
+        return find_below(text, kind, MAX_ENTRIES)
+    return twins(text, kind)
 
 
 def read_files(path: StrPath, limits: Limits = DEFAULT_LIMITS, kind: Kind = "policies") -> tuple[ReadFile, ...]:
@@ -187,62 +186,12 @@ def collect_files(path: StrPath, limits: Limits = DEFAULT_LIMITS, kind: Kind = "
         left -= len(data or b"")
         if data is None or left < 0:
             unread.append(found)
-            findings.append(too_large(found, limits) if data is None else _too_much(found, limits))
+            findings.append(too_large(found, limits) if data is None else too_much(found, limits))
         else:
             read.append(ReadFile(found.name, found.shown, data))
     if problems:
         raise LoadError("; ".join(problems))
     return Collected(tuple(read), tuple(unread), tuple(findings))
-
-
-def too_large(file: FoundFile, limits: Limits) -> Diagnostic:
-    """Return the finding for a file over its limit (L6)."""
-    message = f"the file is larger than {limits.file_bytes} bytes"
-    help_ = "split it: a policy is made of all the files in its directory"
-    return Diagnostic("file-too-large", message, _unread(file), Span(0, 0), help_)
-
-
-def _too_much(file: FoundFile, limits: Limits) -> Diagnostic:
-    message = f"with this file the policy is larger than {limits.policy_bytes} bytes"
-    help_ = "put what grows with users or documents into attributes, and let a rule compare them"
-    return Diagnostic("policy-too-large", message, _unread(file), Span(0, 0), help_)
-
-
-def _unread(file: FoundFile) -> Source:
-    """Return a source for a finding about a file as a whole: it has no text to show."""
-    return Source(file.name, "", file.shown)
-
-
-def decode(file: ReadFile) -> tuple[Source, tuple[Diagnostic, ...]]:
-    """Turn bytes into text, with a finding for a byte order mark and each run that is not UTF-8 (L1).
-
-    A byte order mark is left out of the text, so that columns are those an editor shows; bytes
-    that are not UTF-8 stand as U+FFFD.
-    """
-    # Undecodable bytes become lone surrogates, which UTF-8 itself can never yield: one pass finds
-    # them all, where decoding up to each error again would be quadratic.
-    text = file.data.decode("utf-8", "surrogateescape")
-    marked = text.startswith("\ufeff")
-    text = text[1:] if marked else text
-    runs = [] if text.isascii() else list(re.finditer(_ESCAPED_BYTES, text))
-    if runs:
-        source = Source(file.name, re.sub(_ESCAPED_BYTES, lambda run: "\ufffd" * len(run[0]), text), file.shown)
-    else:
-        source = Source(file.name, text, file.shown)
-    findings: list[Diagnostic] = []
-    if marked:
-        help_ = "save the file as UTF-8 without a byte order mark"
-        message = "the file starts with a byte order mark"
-        findings.append(Diagnostic("byte-order-mark", message, source, Span(0, 0), help_))
-    if len(runs) > MAX_RUNS:
-        message = f"the file is not UTF-8 text: {len(runs)} places in it hold other bytes"
-        findings.append(Diagnostic("invalid-utf8", message, source, Span(*runs[0].span()), "save the file as UTF-8"))
-        return source, tuple(findings)
-    for run in runs:
-        some = " ".join(f"{byte:02x}" for byte in run[0][:4].encode("utf-8", "surrogateescape"))
-        message = f"bytes that are not valid UTF-8: `{some}{' …' if len(run[0]) > 4 else ''}`"
-        findings.append(Diagnostic("invalid-utf8", message, source, Span(*run.span()), "save the file as UTF-8"))
-    return source, tuple(findings)
 
 
 def _parse(read: Collected, limits: Limits) -> tuple[tuple[Source, ...], tuple[PolicyFile, ...], list[Diagnostic]]:
@@ -256,7 +205,7 @@ def _parse(read: Collected, limits: Limits) -> tuple[tuple[Source, ...], tuple[P
     for file in read.files:
         source, problems = decode(file)
         findings += problems
-        if _unreadable(problems):  # what is left of its text would only be complained about twice
+        if unreadable(problems):  # what is left of its text would only be complained about twice
             tree = gap
         else:
             tree, errors = parse_policy(source, limits)
@@ -264,13 +213,9 @@ def _parse(read: Collected, limits: Limits) -> tuple[tuple[Source, ...], tuple[P
         sources.append(source)
         trees.append(tree)
     if read.findings:
-        sources.append(_unread(FoundFile("", "")))
+        sources.append(without_text(FoundFile("", "")))
         trees.append(gap)
     return tuple(sources), tuple(trees), findings
-
-
-def _unreadable(problems: Sequence[Diagnostic]) -> bool:
-    return any(problem.code == "invalid-utf8" for problem in problems)
 
 
 def _verified(path: StrPath, limits: Limits) -> Collected:
@@ -296,7 +241,7 @@ def _find_manifest(path: StrPath) -> FoundFile | None:
     """
     root = os.fspath(path)
     there = os.path.isdir(root) and os.path.lexists(os.path.join(root, MANIFEST))
-    return FoundFile(MANIFEST, _shown(root, MANIFEST)) if there else None
+    return FoundFile(MANIFEST, shown(root, MANIFEST)) if there else None
 
 
 def lock_folder(folder: StrPath) -> tuple[str, int]:
@@ -310,113 +255,11 @@ def lock_folder(folder: StrPath) -> tuple[str, int]:
     files = read_files(folder)
     if not os.path.isdir(folder):
         raise LoadError(f"`{os.fspath(folder)}` is not a folder; only a folder has a manifest")
-    path = _shown(os.fspath(folder), MANIFEST)
+    path = shown(os.fspath(folder), MANIFEST)
     if os.path.islink(path):
         raise LoadError(f"`{path}` is a symbolic link and is left alone")
     replace_text(path, render((file.name, file.data) for file in files))
     return path, len(files)
-
-
-# --- Finding --------------------------------------------------------------------------------
-
-
-def _twins(path: str, kind: Kind) -> tuple[FoundFile, ...]:
-    name = os.path.basename(path)
-    if name.endswith(TEST_SUFFIX):
-        if kind == "policies":
-            raise LoadError(f"`{path}` holds tests, not a policy")
-        return (FoundFile(name, path),)
-    twin = path.removesuffix(SUFFIX) + TEST_SUFFIX
-    tests = (FoundFile(os.path.basename(twin), twin),) if os.path.lexists(twin) else ()
-    match kind:
-        case "policies":
-            return (FoundFile(name, path),)
-        case "tests":
-            return tests
-        case "all":
-            return (FoundFile(name, path),)
-
-
-class _Entry(NamedTuple):
-    """One name in a folder, as found by the walk."""
-
-    name: str
-    path: str
-    is_link: bool
-    is_folder: bool
-    is_file: bool
-
-
-def _find_below(root: str, kind: Kind) -> tuple[FoundFile, ...]:
-    real_root = os.path.realpath(root)
-    found: list[str] = []
-    problems: list[tuple[str, str]] = []
-    pending: list[tuple[str, tuple[str, ...]]] = [("", (real_root,))]
-    seen = 0
-    while pending:
-        folder, chain = pending.pop()
-        for entry in _entries(root, folder, problems):
-            seen += 1
-            if seen > MAX_ENTRIES:
-                raise LoadError(f"`{root}` holds more than {MAX_ENTRIES} files and folders")
-            name = f"{folder}/{entry.name}" if folder else entry.name
-            policy = entry.name.endswith(SUFFIX)
-            problem, real = _judge(entry, name, real_root, chain)
-            if problem:
-                problems.append((name, problem))
-            elif entry.is_folder:
-                pending.append((name, (*chain, real)))
-            elif policy and kind in ("all", "tests" if name.endswith(TEST_SUFFIX) else "policies"):
-                found.append(name)
-    if problems:
-        raise LoadError("; ".join(f"`{_shown(root, name)}` {problem}" for name, problem in sorted(problems)))
-    return tuple(FoundFile(name, _shown(root, name)) for name in sorted(found, key=str.encode))
-
-
-def _judge(entry: _Entry, name: str, real_root: str, chain: tuple[str, ...]) -> tuple[str, str]:
-    """Return what L1 has against an entry, "" for nothing, and where a folder really is."""
-    policy = entry.name.endswith(SUFFIX)
-    if not policy and not entry.is_folder:
-        return "", ""
-    if any(c < " " or "\x7f" <= c <= "\x9f" or "\ud800" <= c <= "\udfff" for c in name):
-        return "has a name that is not printable UTF-8", ""
-    real = os.path.realpath(entry.path) if entry.is_link else f"{chain[-1]}/{entry.name}"
-    if entry.is_link and not _inside(real_root, real):
-        return "is a symbolic link that leads out of the policy directory", ""
-    if entry.is_folder and (policy or real in chain):
-        return "is a folder, not a file" if policy else "is a symbolic link to a folder that holds it", ""
-    if not entry.is_folder and not entry.is_file:
-        return "is a symbolic link that leads nowhere" if entry.is_link else "is not a regular file", ""
-    return "", real
-
-
-def _entries(root: str, folder: str, problems: list[tuple[str, str]]) -> Iterator[_Entry]:
-    """Yield what a folder holds, without hidden names."""
-    try:
-        with os.scandir(os.path.join(root, folder)) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                try:
-                    kinds = entry.is_symlink(), entry.is_dir(), entry.is_file()
-                except OSError as error:  # perhaps a folder of denies: not to be passed over in silence
-                    problems.append((f"{folder}/{entry.name}" if folder else entry.name, _unreadable_name(error)))
-                    continue
-                yield _Entry(entry.name, entry.path, *kinds)
-    except OSError as error:
-        problems.append((folder, _unreadable_name(error)))
-
-
-def _unreadable_name(error: OSError) -> str:
-    return f"cannot be read: {_strerror(error)}"
-
-
-def _inside(root: str, path: str) -> bool:
-    return path == root or path.startswith(root.rstrip("/") + "/")
-
-
-def _shown(root: str, name: str) -> str:
-    return name if root in (".", "./") else os.path.join(root, name)
 
 
 # --- Reading --------------------------------------------------------------------------------
@@ -451,7 +294,7 @@ def _open(path: str, file: FoundFile) -> int:
         return os.open(file.shown, _OPEN)
     root = os.path.realpath(path)
     real = os.path.realpath(os.path.join(root, file.name), strict=True)
-    if not _inside(root, real):
+    if not inside(root, real):
         raise LoadError(f"`{file.shown}` is a symbolic link that leads out of the policy directory")
     # Step by step without following links: one that is swapped in after realpath fails here.
     *folders, name = os.path.relpath(real, root).split("/")
@@ -477,9 +320,4 @@ def _read_all(descriptor: int, most: int) -> bytes:
 def _cannot_read(path: str, error: OSError | ValueError) -> str:
     if isinstance(error, OSError) and error.errno == errno.ENOENT:
         return f"`{path}` does not exist"
-    return f"`{path}` cannot be read: {_strerror(error)}"
-
-
-def _strerror(error: OSError | ValueError) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text[:1].lower() + text[1:]
+    return f"`{path}` cannot be read: {strerror(error)}"

@@ -2,7 +2,8 @@
 
 config      what an operator can set, and the address to listen on
 log         one line per record, safe to grep, nothing secret
-gate        which calls run: a bound on their number, and what is under way
+outlet      records on their way out, which hold up no answer
+gate        which calls run: a bound on their number and on that of streams, and what is under way
 service     DecisionService: bytes in, decision, bytes out
 health      the standard health service, and its end
 reload      the policy directory as it changes

@@ -71,7 +71,7 @@ class Server:
         await self.health.serving()
         self.reloader = Reloader(path, self._load, self.engine, self.health, self._logger)
         self._service = DecisionService(self.engine, self._logger, self._clock)
-        self._gate = Gate(self._service.handlers(), self._config.max_concurrent)
+        self._gate = Gate(self._service.handlers(), self._config.max_concurrent, self._config.max_streams)
         self._server = self._build()
         self.address = _listen(self._server, self._config.listen)
         await self._server.start()

@@ -60,6 +60,14 @@ class Config:
     log_format: LogFormat = "json"
     log_level: LogLevel = "info"
 
+    @property
+    def max_streams(self) -> int:
+        """Return how many of the calls may be streams, which stay as long as they like.
+
+        A tenth is kept for calls that ask and go, so that idle streams cannot lock them out.
+        """
+        return max(1, self.max_concurrent - max(1, self.max_concurrent // 10))
+
 
 def parse_address(text: str, *, insecure_bind: bool = False) -> Address:
     """Read `host:port`, `[v6]:port` or `unix:/path`.

@@ -1,7 +1,9 @@
 """Decide which calls run, and know what is under way.
 
 A call counts from its arrival, before its message is read, until its task has ended, so that slow
-senders count as well. Health checks and reflection pass by: a full server must still say so.
+senders count as well. A stream counts for as long as it is open, idle or not; streams therefore
+have a lower bound of their own, which leaves room for the calls that end by themselves. Health
+checks and reflection pass by: a full server must still say so.
 """
 
 from __future__ import annotations
@@ -29,12 +31,16 @@ def cancelled_from_outside() -> bool:
 class Gate(grpc.GenericRpcHandler):
     """Hands calls to their handlers while there is room, and refuses them at once where there is none."""
 
-    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]], limit: int) -> None:
-        """Take the handlers by method name, and how many calls may be under way."""
+    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]], limit: int, streams: int) -> None:
+        """Take the handlers by method name, how many calls may be under way, and how many of them streams."""
         self._handlers = {PREFIX + name: handler for name, handler in handlers.items()}
         self._limit = limit
-        self._full: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(self._refuse)
+        self._max_streams = streams
+        self._full = _refusal(f"the server has {limit} calls under way")
+        self._full_of_streams = _refusal(f"the server has {streams} streams open")
         self.under_way = 0
+        self.streams = 0
+        """Those of the calls under way that are streams."""
         self.activity = 0
         """Grows with every call and every message in a stream; a drain waits until it rests."""
 
@@ -47,6 +53,11 @@ class Gate(grpc.GenericRpcHandler):
         task = asyncio.current_task()
         if self.under_way >= self._limit or task is None:
             return self._full
+        if handler.request_streaming:
+            if self.streams >= self._max_streams:
+                return self._full_of_streams
+            self.streams += 1
+            task.add_done_callback(self._leave_stream)
         self.under_way += 1
         task.add_done_callback(self._leave)
         return handler
@@ -54,5 +65,14 @@ class Gate(grpc.GenericRpcHandler):
     def _leave(self, _task: asyncio.Task[Any]) -> None:
         self.under_way -= 1
 
-    async def _refuse(self, _messages: object, context: Context) -> None:
-        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"the server has {self._limit} calls under way")
+    def _leave_stream(self, _task: asyncio.Task[Any]) -> None:
+        self.streams -= 1
+
+
+def _refusal(details: str) -> grpc.RpcMethodHandler[Any, Any]:
+    """Return a handler that refuses any kind of call before its message has come."""
+
+    async def refuse(_messages: object, context: Context) -> None:
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, details)
+
+    return grpc.stream_stream_rpc_method_handler(refuse)

@@ -6,10 +6,11 @@ A record holds names, ids and outcomes. Attributes, arguments, context and token
 from __future__ import annotations
 
 import logging
-import sys
 from typing import TYPE_CHECKING, Final
 
 import structlog
+
+from authz.server.outlet import Outlet
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
@@ -17,27 +18,35 @@ if TYPE_CHECKING:
     from authz.model import Decision, Request
     from authz.server.config import LogFormat, LogLevel
 
+_STDERR: Final = 2
 _MAX_TEXT: Final = 1_024
 _MAX_NAMES: Final = 50
 _FIRST: Final = ("timestamp", "level", "event")
 
 
-def configure(format_: LogFormat, level: LogLevel) -> FilteringBoundLogger:
-    """Set up structlog for this process and return the server's logger."""
+def configure(format_: LogFormat, level: LogLevel) -> tuple[FilteringBoundLogger, Outlet]:
+    """Set up structlog for this process; return the server's logger, and what writes its records and must be closed."""
     renderer: Processor = structlog.processors.JSONRenderer() if format_ == "json" else console_line
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+
+    def lost(count: int) -> str:
+        record = stamp(None, "error", {"event": "records_lost", "records": count, "level": "error"})
+        return str(renderer(None, "error", record))
+
+    outlet = Outlet(_STDERR, lost)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            stamp,
             structlog.processors.format_exc_info,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=lambda *_: outlet,
         cache_logger_on_first_use=True,
     )
     logger: FilteringBoundLogger = structlog.get_logger("authz")
-    return logger
+    return logger, outlet
 
 
 def console_line(_logger: WrappedLogger, _method: str, record: EventDict) -> str:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from google.protobuf.internal import api_implementation
 
 from authz.server.app import require_upb
-from authz.server.config import ConfigError, ListenError, claim_socket, parse_address
+from authz.server.config import Config, ConfigError, ListenError, claim_socket, parse_address
 from authz.server.log import console_line
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -53,6 +50,13 @@ def test_what_is_no_address_is_refused(text: str) -> None:
     """Issue 2, bad input: one clear line."""
     with pytest.raises(ConfigError):
         parse_address(text, insecure_bind=True)
+
+
+@pytest.mark.parametrize(("calls", "streams"), [(1, 1), (2, 1), (8, 7), (20, 18), (1_000, 900)])
+def test_some_calls_are_kept_from_streams(calls: int, streams: int) -> None:
+    """Issue 2: concurrency is bounded; streams that idle may not use it up."""
+    config = Config(Path("/nonexistent"), parse_address("127.0.0.1:0"), max_concurrent=calls)
+    assert config.max_streams == streams
 
 
 def test_a_socket_that_is_in_use_is_not_taken_over(tmp_path: Path) -> None:

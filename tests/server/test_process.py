@@ -16,7 +16,9 @@ from typing import IO, TYPE_CHECKING, Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from authz.cli.server import main
 from authz.v1 import decision_pb2 as v1
 from authz.v1.decision_pb2_grpc import DecisionServiceStub
 from tests.server.support import NOT_SERVING, POLICY, ask
@@ -106,27 +108,50 @@ def policies(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def shared_policies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the policy directory of the shared server."""
+    folder = tmp_path_factory.mktemp("policies")
+    (folder / "a.authz").write_text(POLICY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shared(shared_policies: Path) -> Iterator[Process]:
+    """Run one server for the tests that leave it as they find it."""
+    with server(shared_policies) as process:
+        yield process
+
+
+def usage_error(capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    """Return what the command says of options that it does not take; it starts no server."""
+    with pytest.raises(SystemExit) as ended:
+        main(options)
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out) == (2, "")
+    return said.err
+
+
 def put(policies: Path, text: str) -> None:
     """Change the policy in one step."""
     (policies / "a.new").write_text(text)
     (policies / "a.new").rename(policies / "a.authz")
 
 
-def test_a_server_decides_by_the_policy_of_its_directory(policies: Path) -> None:
+def test_a_server_decides_by_the_policy_of_its_directory(shared: Process) -> None:
     """Issue 2: real decisions over gRPC, from policy text."""
-    with server(policies) as process:
-        document = v1.Resource(type="document", id="d1")
-        document.attributes.update({"owner": "alice"})
-        allowed = process.check(ask("read_it", scopes=["docs:read"], resource=document))
-        assert (allowed.decision, list(allowed.rules)) == (v1.DECISION_ALLOW, ["a:owner"])
-        lacking = process.check(ask("read_it", resource=document, explain=True))
-        assert (lacking.reason, list(lacking.missing_scopes)) == (v1.REASON_INSUFFICIENT_SCOPE, ["docs:read"])
-        assert lacking.explanation.rules
-        other = process.check(ask("read_it", subject="bob", scopes=["docs:read"], resource=document))
-        assert (other.decision, other.reason) == (v1.DECISION_DENY, v1.REASON_NO_ALLOW)
-        assert process.check(ask("nothing")).reason == v1.REASON_UNKNOWN_TOOL
-        assert process.record("decision")["policy_revision"] == allowed.policy_revision
-        assert process.end() == 0
+    document = v1.Resource(type="document", id="d1")
+    document.attributes.update({"owner": "alice"})
+    allowed = shared.check(ask("read_it", scopes=["docs:read"], resource=document))
+    assert (allowed.decision, list(allowed.rules)) == (v1.DECISION_ALLOW, ["a:owner"])
+    lacking = shared.check(ask("read_it", resource=document, explain=True))
+    assert (lacking.reason, list(lacking.missing_scopes)) == (v1.REASON_INSUFFICIENT_SCOPE, ["docs:read"])
+    assert lacking.explanation.rules
+    other = shared.check(ask("read_it", subject="bob", scopes=["docs:read"], resource=document))
+    assert (other.decision, other.reason) == (v1.DECISION_DENY, v1.REASON_NO_ALLOW)
+    assert shared.check(ask("nothing")).reason == v1.REASON_UNKNOWN_TOOL
+    record = shared.record("decision", decision_id=allowed.decision_id)
+    assert record["policy_revision"] == allowed.policy_revision
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -149,19 +174,23 @@ def test_a_signal_drains_and_ends_with_zero(policies: Path, number: int) -> None
 
 def test_a_second_signal_ends_at_once(policies: Path) -> None:
     """Issue 2: whoever insists is not kept waiting by a call that never ends."""
+    never = threading.Event()
+
+    def asked() -> Iterator[reflection_pb2.ServerReflectionRequest]:
+        yield reflection_pb2.ServerReflectionRequest(list_services="")
+        never.wait()
+
     with (
-        server(policies, "--grace", "3000") as process,
+        server(policies, "--grace", "3000", "--reflection") as process,
         grpc.insecure_channel(process.record("listening")["address"]) as channel,
     ):
-        method: grpc.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary("/authz.v1.DecisionService/Check")
-        never = threading.Event()
-        held = method.future(b"" for _ in iter(never.wait, True))  # sends nothing, and does not end
-        DecisionServiceStub(channel).Check(ask())  # on the same connection: the other call has arrived before it
+        # A reflection stream ends when its caller does, whatever the server wants; its answer shows that it is there.
+        held = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(asked())
+        assert next(held).HasField("list_services_response")
         process.popen.send_signal(signal.SIGTERM)
-        assert process.record("draining")["under_way"] >= 1
+        process.record("draining")
         process.popen.send_signal(signal.SIGTERM)
         assert process.popen.wait(60) == -signal.SIGTERM
-        held.cancel()
         never.set()
 
 
@@ -195,7 +224,9 @@ def test_an_invalid_policy_is_reported_and_ends_with_four(policies: Path) -> Non
     assert "b.authz:1:" in said
 
 
-def test_what_cannot_run_says_so_in_one_line(policies: Path, tmp_path: Path) -> None:
+def test_what_cannot_run_says_so_in_one_line(
+    policies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Issue 2, bad input: a missing directory, a port in use, an unknown flag: one clear line and its exit code."""
     lines = [failure("--policies", str(tmp_path / "none"), code=1)]
     with socket.socket() as taken:
@@ -207,22 +238,40 @@ def test_what_cannot_run_says_so_in_one_line(policies: Path, tmp_path: Path) -> 
     lines += [
         failure("--policies", str(policies), "--listen", "192.0.2.1:80", "--insecure-bind", code=1),
         failure("--policies", str(policies), "--listen", f"unix:{tmp_path}/no/s", code=1),
-        failure("--policies", str(policies), "--listen", "0.0.0.0:0", code=2),
-        failure("--policies", str(policies), "--listen", "nonsense", code=2),
-        failure("--policies", str(policies), "--max-concurrent", "0", code=2),
-        failure("--policies", str(policies), "--bogus", code=2),
         failure(code=2),
+        usage_error(capsys, "--policies", str(policies), "--listen", "0.0.0.0:0"),
+        usage_error(capsys, "--policies", str(policies), "--listen", "nonsense"),
+        usage_error(capsys, "--policies", str(policies), "--max-concurrent", "0"),
+        usage_error(capsys, "--policies", str(policies), "--bogus"),
     ]
     for line in lines:
         assert line.startswith("error: ")
         assert line.count("\n") == 1
 
 
-def test_two_servers_cannot_share_a_port(policies: Path) -> None:
+def test_two_servers_cannot_share_a_port(shared: Process, shared_policies: Path) -> None:
     """Issue 2: a port in use is an error, also when the other one is a gRPC server."""
-    with server(policies) as process:
-        address = process.record("listening")["address"]
-        assert "in use" in failure("--policies", str(policies), "--listen", address, code=1)
+    address = shared.record("listening")["address"]
+    assert "in use" in failure("--policies", str(shared_policies), "--listen", address, code=1)
+
+
+def test_a_log_that_nobody_reads_holds_up_no_answer(policies: Path) -> None:
+    """Issue 2: every call is answered; what the log then lacks is counted to the record."""
+    command = (*COMMAND, "--policies", str(policies), "--listen", "127.0.0.1:0", "--grace", "0")
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as popen:
+        assert popen.stderr is not None
+        address = json.loads(popen.stderr.readline())["address"]
+        batch = v1.BatchCheckRequest(subject="a" * 1_000, questions=[v1.Question(tool="ping")] * 1_000)
+        with grpc.insecure_channel(address) as channel:
+            for _ in range(6):  # far more than pipe and queue hold
+                assert len(DecisionServiceStub(channel).BatchCheck(batch, timeout=60).results) == 1_000
+        popen.terminate()
+        records = [json.loads(line) for line in popen.stderr.read().splitlines()]
+        assert popen.wait(60) == 0
+    lost = [record["records"] for record in records if record["event"] == "records_lost"]
+    assert lost
+    written = sum(record["event"] in {"decision", "draining", "stopped"} for record in records)
+    assert written + sum(lost) == 6_002
 
 
 def test_a_unix_socket_is_served_and_freed(policies: Path, tmp_path: Path) -> None:

@@ -217,6 +217,27 @@ async def test_calls_over_the_limit_are_refused_at_once_and_health_still_answers
             call.cancel()
 
 
+async def test_idle_streams_leave_room_for_calls() -> None:
+    """Issue 2: concurrency is bounded, and who holds a stream open and asks nothing shuts nobody else out."""
+    async with serving(Scripted(), max_concurrent=20) as running:
+        gate = running.server._gate
+        held = [running.raw("StreamCheck")() for _ in range(18)]
+        for call in held:
+            await call.wait_for_connection()
+        await until(lambda: gate.streams == 18)
+        for _ in range(5):
+            refused = running.raw("StreamCheck")()
+            assert await refused.code() is CODE.RESOURCE_EXHAUSTED
+            assert await refused.details() == "the server has 18 streams open"
+            assert (await running.stub.Check(ask())).decision == v1.DECISION_ALLOW
+        await held[0].done_writing()
+        await until(lambda: gate.streams == gate.under_way == 17)
+        assert len(await stream(running, [v1.StreamCheckRequest(check=ask()).SerializeToString()])) == 1
+        for call in held[1:]:
+            call.cancel()
+        await until(lambda: gate.streams == gate.under_way == 0)
+
+
 async def test_unknown_methods_are_unimplemented() -> None:
     """gRPC: a name that nobody serves."""
     async with serving(Scripted()) as running:

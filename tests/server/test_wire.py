@@ -30,6 +30,7 @@ from authz.model import (
 )
 from authz.pdp.engine import RevisionNotServedError
 from authz.v1 import decision_pb2 as v1
+from authz.wire.requests import CALLER
 
 if TYPE_CHECKING:
     from authz.model import Value
@@ -316,7 +317,7 @@ def test_a_batch_means_what_single_questions_would_mean() -> None:
 
 def test_every_field_of_a_request_is_the_callers_or_the_questions() -> None:
     """Issue 2: a field that joins Request later must not get lost in a batch."""
-    assert {field.name for field in fields(Request)} == {*wire._CALLER, "tool", "resource", "arguments", "tool_info"}
+    assert {field.name for field in fields(Request)} == {*CALLER, "tool", "resource", "arguments", "tool_info"}
 
 
 def test_a_bad_question_spoils_only_itself() -> None:

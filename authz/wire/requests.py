@@ -1,0 +1,161 @@
+"""Read the questions that are asked over the wire.
+
+Messages are parsed here and not by gRPC, which would answer malformed bytes with INTERNAL. What
+comes out of `read_*` is a valid request; what does not is an `InvalidRequestError` that names the
+field (L60).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from google.protobuf.message import DecodeError
+
+from authz.errors import InvalidRequestError
+from authz.json_form import WHOLE, Call, checked_request_id, refuse_unsupported
+from authz.model import MAX_TEXT, MAX_VALUES, Request
+from authz.v1 import decision_pb2 as v1
+from authz.wire.doubles import refuse_doubles
+from authz.wire.parts import Asked, Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from google.protobuf.message import Message
+
+    MessageT = TypeVar("MessageT", bound=Message)
+
+MAX_QUESTIONS: Final = 1_000
+"""Questions in one BatchCheck."""
+
+CALLER: Final = (
+    "subject",
+    "scopes",
+    "roles",
+    "tenant",
+    "context",
+    "subject_attributes",
+    "client",
+    "anonymous",
+    "now",
+)
+"""The fields of a request that a batch says once."""
+
+
+def read_check(data: bytes, now: datetime | None = None) -> Call:
+    """Read a CheckRequest; `now` is the time of the decision, None for the clock's."""
+    message, reader = _parse(v1.CheckRequest, data), Reader()
+    call = _call(message, reader, now)
+    refuse_doubles(message, data)
+    return call
+
+
+def read_stream_check(data: bytes, now: datetime | None = None) -> Call:
+    """Read a StreamCheckRequest."""
+    message, reader = _parse(v1.StreamCheckRequest, data), Reader()
+    if not message.HasField("check"):
+        raise InvalidRequestError("check", "must not be empty")
+    call = _call(message.check, reader, now)
+    refuse_doubles(message, data)
+    return call
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCall:
+    """A BatchCheckRequest whose caller is valid; its questions are read one by one."""
+
+    explain: bool
+    request_id: str
+    min_policy_revision: str
+    _caller: Request
+    _caller_size: tuple[int, int]
+    _questions: Sequence[v1.Question]
+    _doubles: Mapping[int, InvalidRequestError]
+
+    def requests(self) -> Iterator[Request | InvalidRequestError]:
+        """Yield for each question the request that it makes with the caller, or what is wrong with it."""
+        for index, question in enumerate(self._questions):
+            if (double := self._doubles.get(index)) is not None:
+                yield double
+                continue
+            try:
+                yield self._request(question)
+            except InvalidRequestError as error:
+                yield error
+
+    def _request(self, question: v1.Question) -> Request:
+        reader = Reader()
+        refuse_unsupported("", question.unknown)
+        asked = reader.asked(question)
+        # Checked by itself, so that the caller need not be checked 1000 times over.
+        request = Request(
+            anonymous=True,
+            tool=asked.tool,
+            resource=asked.resource,
+            arguments=asked.arguments,
+            tool_info=asked.tool_info,
+        )
+        values, size = self._caller_size
+        if values + reader.values > MAX_VALUES or size + question.ByteSize() > MAX_TEXT:
+            raise InvalidRequestError("arguments", "caller and question together hold too much for one request")
+        for name in CALLER:  # nobody else has the request yet, and both halves are checked
+            object.__setattr__(request, name, getattr(self._caller, name))
+        return request
+
+
+def read_batch_check(data: bytes, now: datetime | None = None) -> BatchCall:
+    """Read a BatchCheckRequest. An error is the caller's or the whole batch's, never one question's."""
+    message, reader = _parse(v1.BatchCheckRequest, data), Reader()
+    refuse_unsupported(message.token, ())
+    if len(message.questions) > MAX_QUESTIONS:
+        raise InvalidRequestError("questions", f"holds more than {MAX_QUESTIONS} items")
+    caller = _request(message, reader, Asked("-"), now)
+    doubles = refuse_doubles(message, data)
+    questions = tuple(message.questions)
+    size = message.ByteSize() - sum(question.ByteSize() for question in questions)
+    return BatchCall(
+        message.explain,
+        checked_request_id(message.request_id),
+        message.min_policy_revision,
+        caller,
+        (reader.values, size),
+        questions,
+        doubles,
+    )
+
+
+def _parse(kind: type[MessageT], data: bytes) -> MessageT:
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        name = kind.DESCRIPTOR.name
+        problem = "nests too deeply" if "MaxDepth" in str(error) else f"is not a well-formed {name} message"
+        raise InvalidRequestError(WHOLE, problem) from None
+
+
+def _call(message: v1.CheckRequest, reader: Reader, now: datetime | None) -> Call:
+    refuse_unsupported(message.token, message.unknown)
+    request = _request(message, reader, reader.asked(message), now)
+    return Call(request, message.explain, checked_request_id(message.request_id), message.min_policy_revision)
+
+
+def _request(
+    message: v1.CheckRequest | v1.BatchCheckRequest, reader: Reader, asked: Asked, now: datetime | None
+) -> Request:
+    return Request(
+        subject=message.subject,
+        scopes=reader.texts("scopes", message.scopes),
+        roles=reader.texts("roles", message.roles),
+        tenant=message.tenant,
+        tool=asked.tool,
+        resource=asked.resource,
+        arguments=asked.arguments,
+        context=reader.struct("context", message.context),
+        subject_attributes=reader.struct("subject_attributes", message.subject_attributes),
+        client=reader.client(message),
+        tool_info=asked.tool_info,
+        anonymous=message.anonymous,
+        now=now,
+    )
