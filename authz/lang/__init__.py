@@ -6,8 +6,8 @@ parser       tokens → tree, by the tables that Lark makes of grammar.lark: mac
              builder makes the nodes of ast, recovery steps over what does not fit,
              syntax_errors says what that is
 symbols      what the policy declares
-expressions  conditions as written → conditions of the core, with types
-validator    the passes, and the CheckedPolicySet of checked
+check        the passes of validation, and conditions as written → conditions of the core, with types
+validator    the order of the passes, and the CheckedPolicySet of checked
 
 formatter    tree → canonical text
 linter       checked policy → warnings

@@ -9,16 +9,16 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from authz.errors import PolicyError
-from authz.lang.blocks import check_block, check_labels, check_rule_count
+from authz.lang.check.blocks import check_block, check_labels, check_rule_count
+from authz.lang.check.hierarchies import check_groups, check_scopes
+from authz.lang.check.identifiers import check_identifiers
+from authz.lang.check.lets import check_let_cycles, check_unused_lets
+from authz.lang.check.mentions import mentions
+from authz.lang.check.roles import check_derived_roles, check_roles
 from authz.lang.checked import CheckedPolicySet
 from authz.lang.diagnostics import Diagnostic, in_order
 from authz.lang.formatter import canonical_text
-from authz.lang.hierarchies import check_groups, check_scopes
-from authz.lang.identifiers import check_identifiers
-from authz.lang.lets import check_let_cycles, check_unused_lets
 from authz.lang.limits import DEFAULT_LIMITS, Limits
-from authz.lang.mentions import mentions
-from authz.lang.roles import check_derived_roles, check_roles
 from authz.lang.symbols import Reporter, collect
 
 if TYPE_CHECKING:

@@ -97,7 +97,7 @@ def test_the_example_to_prefer_is_valid(entry: Code) -> None:
 def _used() -> Iterator[str]:
     """Yield a regular expression for each code that the sources of lang and pap report."""
     for folder in ("lang", "pap"):
-        for path in sorted((ROOT / "authz" / folder).glob("*.py")):
+        for path in sorted((ROOT / "authz" / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call) and node.args and _called(node) in REPORTERS:
                     yield from _pattern(node.args[0])

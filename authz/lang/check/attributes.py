@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from authz.lang import ast
+from authz.lang.check.typed import Typed, noun, unknown
 from authz.lang.checked import Place
 from authz.lang.diagnostics import near
-from authz.lang.typed import Typed, noun, unknown
 from authz.lang.types import BOOL, DYNAMIC, STRING, Type, set_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from authz.lang.checker import Checker
+    from authz.lang.check.checker import Checker
     from authz.lang.source import Source
 
 STRINGS: Final = set_of(STRING)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from authz.lang import checked
+from authz.lang.check.typed import Typed, listed, noun
 from authz.lang.diagnostics import near
-from authz.lang.typed import Typed, listed, noun
 from authz.lang.types import SCALARS, Type, kind_of
 
 if TYPE_CHECKING:
+    from authz.lang.check.checker import Checker
     from authz.lang.checked import Place
-    from authz.lang.checker import Checker
 
 
 def common_kind(check: Checker, left: Typed, right: Typed, place: Place) -> str | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from authz.lang import checked
+from authz.lang.check.checker import Checker, Scope
+from authz.lang.check.hierarchies import report_cycle
 from authz.lang.checked import Place
-from authz.lang.checker import Checker, Scope
 from authz.lang.diagnostics import near
-from authz.lang.hierarchies import report_cycle
 from authz.lang.symbols import closures
 from authz.lang.values import glob
 

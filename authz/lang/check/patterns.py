@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from authz.lang import ast, checked
+from authz.lang.check.typed import Typed, noun, unknown
 from authz.lang.checked import Core, Place
 from authz.lang.parser import parse_expression
-from authz.lang.typed import Typed, noun, unknown
 from authz.lang.types import BOOL, kind_of
 from authz.lang.values import split_path
 
 if TYPE_CHECKING:
-    from authz.lang.checker import Checker
+    from authz.lang.check.checker import Checker
     from authz.lang.source import Source
 
 

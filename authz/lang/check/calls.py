@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from authz.lang import ast, checked
+from authz.lang.check.typed import Typed, listed, noun, unknown
 from authz.lang.checked import Place
 from authz.lang.diagnostics import near
-from authz.lang.typed import Typed, listed, noun, unknown
 from authz.lang.types import ANY, BOOL, CIDR, IP, NUMBER, STRING, TIME, Type, kind_of
 from authz.lang.values import read_address, read_network, read_time
 
 if TYPE_CHECKING:
-    from authz.lang.checker import Checker
+    from authz.lang.check.checker import Checker
     from authz.lang.source import Source
 
 _FUNCTIONS: Final[dict[str, tuple[tuple[Type, ...], Type]]] = {

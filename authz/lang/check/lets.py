@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from authz.lang import ast
+from authz.lang.check.checker import Checker, Scope
+from authz.lang.check.hierarchies import report_cycle
 from authz.lang.checked import Place
-from authz.lang.checker import Checker, Scope
-from authz.lang.hierarchies import report_cycle
 from authz.lang.symbols import closures
 
 if TYPE_CHECKING:

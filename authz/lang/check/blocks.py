@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from authz.lang import ast, checked
+from authz.lang.check.checker import Checker, Scope
+from authz.lang.check.hierarchies import check_group_names, put_groups_in
+from authz.lang.check.obligations import read_obligation
+from authz.lang.check.rules import check_rule
 from authz.lang.checked import Place
-from authz.lang.checker import Checker, Scope
 from authz.lang.diagnostics import near
-from authz.lang.hierarchies import check_group_names, put_groups_in
-from authz.lang.obligations import read_obligation
-from authz.lang.rules import check_rule
 from authz.lang.symbols import read_fields
 from authz.lang.values import glob
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from authz.lang import ast, checked
-from authz.lang.attributes import BUILTINS, STRINGS, attribute_type, declared, no_attributes, unknown_attribute
+from authz.lang.check.attributes import BUILTINS, STRINGS, attribute_type, declared, no_attributes, unknown_attribute
+from authz.lang.check.typed import Typed, noun, unknown
 from authz.lang.checked import Place
 from authz.lang.diagnostics import near
 from authz.lang.symbols import ROOTS
-from authz.lang.typed import Typed, noun, unknown
 from authz.lang.types import DYNAMIC, STRING, TIME, Type, kind_of
 
 if TYPE_CHECKING:
-    from authz.lang.checker import Checker
+    from authz.lang.check.checker import Checker
     from authz.lang.source import Source
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from authz.lang import ast, checked
-from authz.lang.agreement import check_options
+from authz.lang.check.agreement import check_options
+from authz.lang.check.references import reference
+from authz.lang.check.typed import Typed, noun, unknown
 from authz.lang.checked import Place
-from authz.lang.references import reference
-from authz.lang.typed import Typed, noun, unknown
 from authz.lang.types import ANY, BOOL, DURATION, DYNAMIC, NUMBER, ORDERED, TIME, Type, kind_of
 
 if TYPE_CHECKING:
-    from authz.lang.checker import Checker
+    from authz.lang.check.checker import Checker
     from authz.lang.source import Source
 
 

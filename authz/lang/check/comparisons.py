@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from authz.lang import ast, checked
-from authz.lang.agreement import check_options, common_kind, same_items
+from authz.lang.check.agreement import check_options, common_kind, same_items
+from authz.lang.check.membership import membership
+from authz.lang.check.patterns import like_or_under, matches
+from authz.lang.check.typed import Typed, noun, unknown
 from authz.lang.checked import Place
-from authz.lang.membership import membership
-from authz.lang.patterns import like_or_under, matches
-from authz.lang.typed import Typed, noun, unknown
 from authz.lang.types import BOOL, ORDERED, SCALARS, kind_of
 
 if TYPE_CHECKING:
-    from authz.lang.checker import Checker
+    from authz.lang.check.checker import Checker
     from authz.lang.source import Source
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from authz.lang import ast, checked
+from authz.lang.check.obligations import read_obligation, unique
 from authz.lang.checked import Place
-from authz.lang.obligations import read_obligation, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from authz.lang.checker import Checker
+    from authz.lang.check.checker import Checker
     from authz.lang.source import Source
     from authz.lang.symbols import Reporter
     from authz.model import Obligation

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from authz.lang import ast, checked
+from authz.lang.check.typed import Typed, noun
 from authz.lang.checked import Place
-from authz.lang.typed import Typed, noun
 from authz.lang.types import BOOL, DURATION, DYNAMIC, NUMBER, STRING, set_of
 
 if TYPE_CHECKING:
-    from authz.lang.checker import Checker
+    from authz.lang.check.checker import Checker
     from authz.lang.source import Source
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from authz.lang import ast, checked
-from authz.lang.agreement import check_options
-from authz.lang.typed import Typed, noun
+from authz.lang.check.agreement import check_options
+from authz.lang.check.typed import Typed, noun
 from authz.lang.types import ANY, BOOL, ORDERED, SCALARS, kind_of
 
 if TYPE_CHECKING:
+    from authz.lang.check.checker import Checker
     from authz.lang.checked import Place
-    from authz.lang.checker import Checker
     from authz.lang.source import Source
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from authz.lang import ast, calls, checked, comparisons, literals, operators, references
+from authz.lang import ast, checked
+from authz.lang.check import calls, comparisons, literals, operators, references
+from authz.lang.check.typed import Typed, noun, unknown
 from authz.lang.checked import Core, Place
-from authz.lang.typed import Typed, noun, unknown
 from authz.lang.types import ANY, BOOL, CIDR, Type, kind_of
 
 if TYPE_CHECKING:
