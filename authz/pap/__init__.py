@@ -1,6 +1,7 @@
 """Policies on disk → policy set, and what their owners do with it before it is served.
 
-loader     a directory → a program; manifest checks its files against authz.sum
+walk       a directory → the files of a policy; decoding turns their bytes into text
+loader     a directory → a program; manifest checks its files against authz.sum, collector saves time
 scenario   a test file → requests and expectations; clauses reads the parts of a caller
 testing    runs them; coverage counts what they reached; report and junit show it
 """

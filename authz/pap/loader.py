@@ -20,6 +20,7 @@ from authz.errors import LoadError, PolicyError
 from authz.lang.ast import PolicyFile, Span
 from authz.lang.diagnostics import in_order
 from authz.lang.limits import DEFAULT_LIMITS, Limits
+from authz.pap import collector
 from authz.pap.decoding import ReadFile, decode, too_large, too_much, unreadable, without_text
 from authz.pap.walk import FoundFile, Kind, find_below, inside, shown, strerror, twins
 
@@ -90,13 +91,14 @@ def load(path: StrPath, limits: Limits = DEFAULT_LIMITS) -> LoadedPolicy:
     manifest (L7) among them, and `LoadError` for what is no text at all: a path that is missing,
     unreadable or no regular file. Either way nothing is loaded.
     """
-    sources, trees, findings = _parse(_verified(path, limits), limits)
-    from authz.lang.validator import validate  # noqa: PLC0415  # `fmt` and `lock` start without it
+    with collector.paused():
+        sources, trees, findings = _parse(_verified(path, limits), limits)
+        from authz.lang.validator import validate  # noqa: PLC0415  # `fmt` and `lock` start without it
 
-    checked = validate(tuple(zip(sources, trees, strict=True)), limits, findings)
-    from authz.pdp.compiler import compile_policy  # noqa: PLC0415  # as above
+        checked = validate(tuple(zip(sources, trees, strict=True)), limits, findings)
+        from authz.pdp.compiler import compile_policy  # noqa: PLC0415  # as above
 
-    return LoadedPolicy(sources, checked, compile_policy(checked))
+        return LoadedPolicy(sources, checked, compile_policy(checked))
 
 
 def load_tests(path: StrPath, limits: Limits = DEFAULT_LIMITS) -> tuple[tuple[Source, TestFile], ...]:
