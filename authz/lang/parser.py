@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os.path
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from authz.lang import ast
@@ -25,8 +25,7 @@ from authz.lang.syntax_errors import unexpected
 if TYPE_CHECKING:
     from authz.lang.diagnostics import Diagnostic
 
-GRAMMAR: Final = Path(__file__).with_name("grammar.lark")
-TABLES: Final = Path(__file__).with_name("tables.json")
+_FOLDER: Final = os.path.dirname(__file__)  # noqa: PTH120 (nothing else on the way to a decision needs pathlib)
 _STARTS: Final = ["policy", "tests", "expression"]
 _KEYWORD_VALUES: Final = ("NAME", "STRING", "DURATION", "NUMBER", "COMMENT")
 
@@ -61,10 +60,18 @@ def parse_expression(text: str, limits: Limits = DEFAULT_LIMITS) -> ast.Expr:
 
 @cache
 def _grammar() -> Grammar:
-    stored = json.loads(TABLES.read_text("utf-8")) if TABLES.exists() else {}
+    try:
+        stored = json.loads(_read("tables.json"))
+    except FileNotFoundError:
+        stored = {}
     if stored.get("grammar") != _digest():
         stored = json.loads(tables())
     return read_tables(stored)
+
+
+def _read(name: str) -> bytes:
+    with open(os.path.join(_FOLDER, name), "rb") as file:  # noqa: PTH118, PTH123 (as above)
+        return file.read()
 
 
 @cache
@@ -73,7 +80,7 @@ def _lexer() -> Lexer:
 
 
 def _digest() -> str:
-    return hashlib.sha256(GRAMMAR.read_bytes()).hexdigest()
+    return hashlib.sha256(_read("grammar.lark")).hexdigest()
 
 
 def tables() -> str:
@@ -82,7 +89,7 @@ def tables() -> str:
     from lark.parsers.lalr_analysis import Shift  # noqa: PLC0415 (the same)
 
     parser = lark.Lark(
-        GRAMMAR.read_text("utf-8"),
+        _read("grammar.lark").decode(),
         parser="lalr",
         lexer="basic",
         start=_STARTS,
