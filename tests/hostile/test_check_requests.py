@@ -82,7 +82,7 @@ def printed(policies: Path) -> dict[str, str]:
 @pytest.mark.parametrize("case", ON_THE_WIRE, ids=str)
 @one_server
 async def test_a_hostile_request_is_decided_as_data_or_refused_by_field(running: Running, case: Case) -> None:
-    """L60, threats 3b: never INTERNAL, nothing secret, one record of each decision, and the next request is served."""
+    """L60, SECURITY.md: never INTERNAL, nothing secret, one record of each decision, and the next request is served."""
     data = case.sent()
     assert data is not None
     outcome, decision_id = await outcome_of(running, data)

@@ -86,7 +86,7 @@ def test_another_protobuf_implementation_is_refused(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_console_log_keeps_one_line_per_record() -> None:
-    """threats: log injection, also where people read along on a terminal."""
+    """SECURITY.md: log injection, also where people read along on a terminal."""
     record = {"timestamp": "T", "level": "info", "event": "decision", "subject": "a\n\x1b[31m\u202e\u2028b", "n": 1}
     line = console_line(None, "info", record)
     assert line == r"T info    decision subject='a\n\x1b[31m\u202e\u2028b' n=1"

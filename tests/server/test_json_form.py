@@ -25,7 +25,7 @@ def problem_of(text: str) -> InvalidRequestError:
 
 
 def test_a_whole_request_is_read() -> None:
-    """architecture.md: the JSON form of CheckRequest, in either spelling."""
+    """docs/architecture.md: the JSON form of CheckRequest, in either spelling."""
     text = """{"subject": "alice", "scopes": ["s"], "roles": ["r"], "tenant": "acme", "tool": "t",
       "resource": {"type": "d", "id": "1", "tenant": "acme", "attributes": {"n": 1.50}, "ancestors": ["folder:1"]},
       "arguments": {"a": [1, 2.0, null]}, "context": {"mfa": true}, "subjectAttributes": {"groups": ["g"]},
@@ -182,7 +182,7 @@ def test_hostile_text_costs_no_more_than_its_length(text: str) -> None:
 
 
 def test_protobufs_reader_agrees() -> None:
-    """architecture.md: the JSON form is proto3 JSON: what both take, both read alike."""
+    """docs/architecture.md: the JSON form is proto3 JSON: what both take, both read alike."""
     values: dict[str, list[object]] = {
         "subject": ["a", "", 5, None],
         "scopes": [["x"], [], None, "x", [1]],
@@ -210,7 +210,7 @@ def test_protobufs_reader_agrees() -> None:
 
 
 def test_an_answer_leaves_out_what_is_empty() -> None:
-    """architecture.md: proto names, enums by name, no empty fields."""
+    """docs/architecture.md: proto names, enums by name, no empty fields."""
     decision = Decision(Effect.ALLOW, Reason.ALLOWED, "", ("a:1",), "rev")
     assert decision_to_json(decision) == {
         "decision": "DECISION_ALLOW",
@@ -223,7 +223,7 @@ def test_an_answer_leaves_out_what_is_empty() -> None:
 
 
 def test_the_json_form_needs_neither_grpc_nor_protobuf() -> None:
-    """architecture.md: authz-eval starts without them; its start-up time is published."""
+    """docs/architecture.md: authz-eval starts without them; its start-up time is published."""
     code = "import sys, authz.json_form; print([m for m in sys.modules if m.startswith(('grpc', 'google.protobuf'))])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

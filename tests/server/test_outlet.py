@@ -33,7 +33,7 @@ class Pipe:
 
 @pytest.mark.parametrize("blocking", [True, False])
 def test_lines_come_out_whole_and_in_order(*, blocking: bool) -> None:
-    """style.md: a log is read line by line; whoever shares the pipe may have made it non-blocking."""
+    """CONTRIBUTING.md: a log is read line by line; whoever shares the pipe may have made it non-blocking."""
     pipe = Pipe(blocking=blocking)
     lines = [f"{number:0100}" for number in range(5_000)]
     for line in lines:

@@ -286,7 +286,7 @@ def test_a_unix_socket_is_served_and_freed(policies: Path, tmp_path: Path) -> No
 
 
 def test_help_starts_without_grpc() -> None:
-    """style.md: help and mistakes must not wait for what they do not need."""
+    """CONTRIBUTING.md: help and mistakes must not wait for what they do not need."""
     code = "import sys, authz.cli.server; print([m for m in sys.modules if m.partition('.')[0] in ('grpc', 'google')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
     assert done.stdout.strip() == "[]"

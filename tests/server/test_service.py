@@ -36,7 +36,7 @@ async def test_an_answer_comes_with_revision_and_id() -> None:
 
 
 async def test_an_explanation_comes_only_where_it_was_asked_for() -> None:
-    """architecture.md, Wire: `explain`."""
+    """docs/architecture.md, Wire: `explain`."""
     async with serving(Scripted()) as running:
         answer = await running.stub.Check(ask(explain=True))
     assert answer.HasField("explanation")
@@ -54,7 +54,7 @@ async def test_the_clock_can_be_set_and_is_not_by_default() -> None:
 
 
 async def test_malformed_questions_are_invalid_arguments() -> None:
-    """architecture.md, Wire: INVALID_ARGUMENT says which field, malformed bytes included."""
+    """docs/architecture.md, Wire: INVALID_ARGUMENT says which field, malformed bytes included."""
     async with serving(Scripted()) as running:
         assert await code_of(running.stub.Check(ask(tool=""))) == (CODE.INVALID_ARGUMENT, "tool: must not be empty")
         assert (await code_of(running.stub.Check(ask(token="t"))))[1].startswith("token: ")
@@ -75,7 +75,7 @@ async def test_a_message_that_is_too_large_is_refused_and_the_next_one_served() 
 
 
 async def test_a_revision_that_is_not_served_is_unavailable() -> None:
-    """architecture.md, Wire: UNAVAILABLE is: cannot decide; the asker denies."""
+    """docs/architecture.md, Wire: UNAVAILABLE is: cannot decide; the asker denies."""
     async with serving(Scripted("r1")) as running:
         assert (await code_of(running.stub.Check(ask(min_policy_revision="r2"))))[0] is CODE.UNAVAILABLE
         running.server.engine.swap(program("r2"))
@@ -92,7 +92,7 @@ def fail(request: Request) -> None:
 
 
 async def test_a_defect_is_internal_and_tells_nothing() -> None:
-    """architecture.md, Wire: INTERNAL is a defect; style.md: the outermost handler denies and logs."""
+    """docs/architecture.md, Wire: INTERNAL is a defect; CONTRIBUTING.md: the outermost handler denies and logs."""
     async with serving(Scripted(on_decide=fail)) as running:
         assert await code_of(running.stub.Check(ask(tool="defect"))) == (CODE.INTERNAL, "internal error")
         questions = [v1.Question(tool="t"), v1.Question(tool="defect"), v1.Question(tool="t")]
@@ -281,7 +281,7 @@ SENSITIVE = "s3cret"
 
 
 async def test_a_decision_is_one_record_without_attributes() -> None:
-    """Issue 2: structured logs; threats: secrets in arguments never reach the log."""
+    """Issue 2: structured logs; SECURITY.md: secrets in arguments never reach the log."""
     request = ask(
         tenant="acme", request_id="r-7", resource=v1.Resource(type="document", id="d1"), client=v1.Client(id="agent")
     )
@@ -315,7 +315,7 @@ async def test_a_decision_is_one_record_without_attributes() -> None:
     "id_", ['x"}\n{"event": "decision", "decision": "ALLOW"}', "\u2028\x1b[31m\r\n\u202e", "y" * 50_000]
 )
 async def test_no_value_can_forge_a_record(id_: str) -> None:
-    """threats: log injection; values are escaped, and long ones cut."""
+    """SECURITY.md: log injection; values are escaped, and long ones cut."""
     async with serving(Scripted()) as running:
         await running.stub.Check(ask(resource=v1.Resource(type="document", id=id_)))
         (line,) = [line for line in running.log.getvalue().split("\n") if '"decision_id"' in line]

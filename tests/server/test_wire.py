@@ -101,7 +101,7 @@ def with_length(tag: int, payload: bytes) -> bytes:
 
 
 def test_a_request_arrives_as_it_was_sent() -> None:
-    """architecture.md, Wire: every field of CheckRequest has its place in the model."""
+    """docs/architecture.md, Wire: every field of CheckRequest has its place in the model."""
     assert wire.read_check(wire.check_request(FULL).SerializeToString()) == FULL
 
 
@@ -376,7 +376,7 @@ def test_a_stream_message_without_a_question_is_refused() -> None:
 
 
 def test_an_answer_reads_back_as_it_was_written() -> None:
-    """architecture.md, Wire: every part of Decision and Explanation has its place in CheckResponse."""
+    """docs/architecture.md, Wire: every part of Decision and Explanation has its place in CheckResponse."""
     message = wire.response(DECISION, explanation=EXPLANATION, decision_id="id-1")
     back = v1.CheckResponse.FromString(message.SerializeToString())
     assert wire.decision_from(back) == DECISION
@@ -386,7 +386,7 @@ def test_an_answer_reads_back_as_it_was_written() -> None:
 
 
 def test_every_effect_reason_and_outcome_has_its_number() -> None:
-    """architecture.md: the numbers of the model are those of the messages."""
+    """docs/architecture.md: the numbers of the model are those of the messages."""
     assert {f"DECISION_{e.name}": e.value for e in Effect} == {k: v for k, v in v1.Decision.items() if v}
     assert {f"REASON_{r.name}": r.value for r in Reason} == {k: v for k, v in v1.Reason.items() if v}
     assert {f"OUTCOME_{o.name}": o.value for o in Outcome} == {k: v for k, v in v1.Outcome.items() if v}
@@ -394,7 +394,7 @@ def test_every_effect_reason_and_outcome_has_its_number() -> None:
 
 @pytest.mark.parametrize("number", [0, 3, 99])
 def test_an_answer_that_is_no_clear_allow_reads_as_a_denial(number: int) -> None:
-    """architecture.md, Wire: DECISION_UNSPECIFIED must be read as DENY, and so must what is unknown."""
+    """docs/architecture.md, Wire: DECISION_UNSPECIFIED must be read as DENY, and so must what is unknown."""
     message = v1.CheckResponse.FromString(bytes((0x08, number)))
     assert not wire.decision_from(message).allowed
 
@@ -411,7 +411,7 @@ def test_an_explanation_is_never_much_larger_than_it_need_be() -> None:
 
 
 def test_an_error_never_shows_more_than_it_should() -> None:
-    """style.md: what the caller sees and what the log keeps are different texts."""
+    """CONTRIBUTING.md: what the caller sees and what the log keeps are different texts."""
     assert wire.status(ValueError("the secret")) == (grpc.StatusCode.INTERNAL, "internal error")
     assert wire.error_item(ValueError("the secret")) == v1.CheckError(
         code=v1.ERROR_CODE_INTERNAL, message="internal error"
@@ -423,7 +423,7 @@ def test_an_error_never_shows_more_than_it_should() -> None:
 
 
 def test_the_json_form_is_protobufs_own() -> None:
-    """architecture.md: one shape of a request everywhere; proto3 JSON in both spellings."""
+    """docs/architecture.md: one shape of a request everywhere; proto3 JSON in both spellings."""
     message = wire.check_request(FULL)
     for original_names in (True, False):
         form = json_format.MessageToDict(message, preserving_proto_field_name=original_names)
@@ -431,7 +431,7 @@ def test_the_json_form_is_protobufs_own() -> None:
 
 
 def test_the_json_form_of_an_answer_is_read_by_protobuf() -> None:
-    """architecture.md: the JSON form of CheckResponse, empty fields left out."""
+    """docs/architecture.md: the JSON form of CheckResponse, empty fields left out."""
     form = decision_to_json(DECISION, explanation=EXPLANATION, decision_id="id-1")
     message = wire.response(DECISION, explanation=EXPLANATION, decision_id="id-1")
     assert json_format.ParseDict(form, v1.CheckResponse()) == message
