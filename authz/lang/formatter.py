@@ -35,11 +35,6 @@ def format_policy(source: Source, file: ast.PolicyFile | ast.TestFile) -> str:
     return "".join(f"{line}\n" for line in printer.lines)
 
 
-def canonical_text(source: Source, file: ast.PolicyFile) -> str:
-    """Return the text that the policy's revision is a digest of (L66)."""
-    return format_policy(source, file)
-
-
 def _apart(one: object, other: object) -> bool:
     """Say whether a blank line stands between two declarations."""
     return type(one) is not type(other) or not isinstance(one, _ONE_LINERS)

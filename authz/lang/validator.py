@@ -17,7 +17,7 @@ from authz.lang.check.mentions import mentions
 from authz.lang.check.roles import check_derived_roles, check_roles
 from authz.lang.checked import CheckedPolicySet
 from authz.lang.diagnostics import Diagnostic, in_order
-from authz.lang.formatter import canonical_text
+from authz.lang.formatter import format_policy
 from authz.lang.limits import DEFAULT_LIMITS, Limits
 from authz.lang.symbols import Reporter, collect
 
@@ -70,7 +70,7 @@ def revision(files: Sequence[tuple[Source, ast.PolicyFile]]) -> str:
     """Digest the canonical text of all files, each after its path (L66)."""
     digest = hashlib.sha256()
     for source, file in sorted(files, key=lambda pair: pair[0].name.encode()):
-        text = canonical_text(source, file).encode()
+        text = format_policy(source, file).encode()
         digest.update(b"%s\0%d\0" % (source.name.encode(), len(text)))
         digest.update(text)
     return digest.hexdigest()
