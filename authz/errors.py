@@ -5,7 +5,11 @@
     AuthzError                  could not do what was asked; `str(error)` is one plain line
     ├── InvalidRequestError     the question is malformed: `field` names the part (L60)
     ├── PolicyError             the policy is invalid: `diagnostics` holds every error (L5)
-    └── LoadError               a file, directory or manifest cannot be read
+    ├── LoadError               a file, directory or manifest cannot be read
+    └── StoreError              the store cannot be used: missing, read-only, out of space
+        ├── StoreBusyError      another process kept it locked for longer than we wait
+        ├── StoreCorruptError   it is damaged, foreign, or written by a newer version: nothing in it is believed
+        └── NotStoredError      what was asked for is not in it
 
 A denial is never an error: it is a `Decision`.
 """
@@ -49,3 +53,19 @@ class PolicyError(AuthzError):
 
 class LoadError(AuthzError):
     """Raised when a policy path cannot be read: missing, unreadable, not a regular file."""
+
+
+class StoreError(AuthzError):
+    """Raised when the store cannot be read or written; nothing was changed by the call that raised it."""
+
+
+class StoreBusyError(StoreError):
+    """Raised when another process kept the store locked for longer than the call may wait."""
+
+
+class StoreCorruptError(StoreError):
+    """Raised when a file is no store of ours, is damaged, or was written by a newer version."""
+
+
+class NotStoredError(StoreError):
+    """Raised when a version, an entity or a record that was named is not in the store."""

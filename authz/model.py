@@ -137,12 +137,38 @@ class RuleTrace:
 
 
 @dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that the directory knows of a request, and where it stands there: `resource.attributes.owner`.
+
+    `contradicted` says that the request said something else, `given`, and the directory's word counted.
+    """
+
+    path: str
+    value: Value
+    contradicted: bool = False
+    given: Value = None
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """A decision and how it came about; `nearest` says what would have helped, "" after ALLOW."""
 
     decision: Decision
     rules: tuple[RuleTrace, ...]
     nearest: str = ""
+    facts: tuple[Fact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Who does something administrative, through which door, and why; it stands in the decision log.
+
+    `author` is what the door knows of them; `via` names the door: "cli" or "admin".
+    """
+
+    author: str
+    via: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +207,8 @@ class Request:
     """Ask whether this caller may call this tool, on this resource, with these arguments.
 
     `now` is the time of the decision; None lets the program read the clock. It must carry an
-    offset. Raises `InvalidRequestError`, naming the field, for whatever L60 refuses.
+    offset. `entities` are those that references lead to, by type ("subject" for a subject) and id;
+    only the directory supplies them, and what it supplies is not checked again. Raises `InvalidRequestError`, naming the field, for whatever L60 refuses.
     """
 
     tool: str
@@ -197,6 +224,7 @@ class Request:
     tool_info: ToolInfo | None = None
     anonymous: bool = False
     now: datetime | None = None
+    entities: Mapping[tuple[str, str], Attributes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what L60 refuses."""

@@ -38,7 +38,10 @@ _EXAMPLE = "policies/documents --subject alice --role viewer --scope docs:read -
 _WIDTH = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 
-@click.group(cls=Program, context_settings=_WIDTH, no_args_is_help=False)
+_ELSEWHERE = {name: f"authz.cli.{name}" for name in ("directory", "log", "policy", "replay")}
+
+
+@click.group(cls=Program, context_settings=_WIDTH, no_args_is_help=False, elsewhere=_ELSEWHERE)
 @click.version_option(package_name="authz", message="%(prog)s %(version)s")
 def main() -> None:
     """Decide, explain, check and test authz policies.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import gc
+import importlib
 import re
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -13,10 +14,10 @@ import click
 
 from authz.cli.exit_codes import ExitCode
 from authz.cli.render import diagnostic_to_json, json_text, paint_for, printable, render_diagnostics
-from authz.errors import AuthzError, InvalidRequestError, LoadError, PolicyError
+from authz.errors import AuthzError, InvalidRequestError, LoadError, PolicyError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from authz.lang.diagnostics import Diagnostic
 
@@ -38,7 +39,7 @@ def reported(command: Callable[..., ExitCode]) -> Callable[..., ExitCode]:
         except PolicyError as error:
             complain(error.diagnostics, given.get("format_", "human"))
             return ExitCode.INVALID_POLICY
-        except (LoadError, ServerError) as error:
+        except (LoadError, ServerError, StoreError) as error:
             say(str(error))
             return ExitCode.FAILED
         except InvalidRequestError as error:
@@ -89,10 +90,33 @@ class Command(click.Command):
             formatter.write(f"\nExample:\n  {self.example}\n")
 
 
-class Program(click.Group):
-    """A group of commands that return exit codes, and that is brief about wrong usage."""
+class Group(click.Group):
+    """A group of commands; those of `elsewhere` are imported when they are asked for: `{"log": "authz.cli.log"}`."""
 
     command_class = Command
+
+    def __init__(self, *args: Any, elsewhere: Mapping[str, str] | None = None, **given: Any) -> None:  # noqa: ANN401  # click's signature
+        """Keep where the other commands are, each as `main` in its module."""
+        super().__init__(*args, **given)
+        self._elsewhere = elsewhere or {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted([*super().list_commands(ctx), *self._elsewhere])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, after importing its module where it has one of its own."""
+        if cmd_name in self._elsewhere:
+            found: click.Command = importlib.import_module(self._elsewhere[cmd_name]).main
+            return found
+        return super().get_command(ctx, cmd_name)
+
+
+Group.group_class = Group
+
+
+class Program(Group):
+    """A group of commands that return exit codes, and that is brief about wrong usage."""
 
     def main(
         self,

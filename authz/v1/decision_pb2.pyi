@@ -580,25 +580,71 @@ class Explanation(_message.Message):
 
     RULES_FIELD_NUMBER: _builtins.int
     NEAREST_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
     nearest: _builtins.str
     """What would have helped: "would be allowed with scope `docs:write`". Empty after an ALLOW."""
     @_builtins.property
     def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___RuleTrace]:
         """Every statement that could have had a say."""
 
+    @_builtins.property
+    def facts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fact]:
+        """What the directory supplied, or corrected."""
+
     def __init__(
         self,
         *,
         rules: _abc.Iterable[Global___RuleTrace] | None = ...,
         nearest: _builtins.str = ...,
+        facts: _abc.Iterable[Global___Fact] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["nearest", b"nearest", "rules", b"rules"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "nearest", b"nearest", "rules", b"rules"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
+
+@_typing.final
+class Fact(_message.Message):
+    """Something that the directory knows of a request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    CONTRADICTED_FIELD_NUMBER: _builtins.int
+    GIVEN_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Its place in the request: "resource.attributes.owner", "roles", "resource.folder.owner" for what
+    stands behind a reference.
+    """
+    contradicted: _builtins.bool
+    """Set where the request said something else, and the directory's word counted."""
+    @_builtins.property
+    def value(self) -> _struct_pb2.Value:
+        """What the directory says; long values are shortened, as in Seen."""
+
+    @_builtins.property
+    def given(self) -> _struct_pb2.Value:
+        """What the request said then."""
+
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        value: _struct_pb2.Value | None = ...,
+        contradicted: _builtins.bool = ...,
+        given: _struct_pb2.Value | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["given", b"given", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contradicted", b"contradicted", "given", b"given", "path", b"path", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Fact: _TypeAlias = Fact  # noqa: Y015
 
 @_typing.final
 class RuleTrace(_message.Message):

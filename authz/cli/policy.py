@@ -1,0 +1,12 @@
+"""`authz-eval policy`."""
+
+from __future__ import annotations
+
+import click
+
+from authz.cli.failures import Group
+
+
+@click.group(cls=Group)
+def main() -> None:
+    """To be written."""

@@ -1,0 +1,57 @@
+"""What the directory holds: one entry a fact, each in one tenant.
+
+An entry's key is (kind, type, id, tenant). The same id in two tenants is two entries, which know
+nothing of each other. The empty tenant is that of an installation without tenants, of resources of
+`global` types, and of tools and clients that all tenants share.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from authz.model import Value
+
+
+class Kind(StrEnum):
+    """What an entry is about."""
+
+    SUBJECT = "subject"
+    GROUP = "group"
+    ROLE_BINDING = "role_binding"
+    RESOURCE = "resource"
+    TOOL = "tool"
+    CLIENT = "client"
+
+
+class Key(NamedTuple):
+    """The one name of an entry.
+
+    `type` is the resource's type; for a tool the server that offers it; for a role binding
+    `subject:ID` or `group:ID`, and then `id` is the role. It is empty for the other kinds.
+    """
+
+    kind: Kind
+    type: str
+    id: str
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """One entry: its key and what is known.
+
+    `attributes` are what policies read; a resource's owner is its attribute `owner`. `within` are
+    the groups that a subject or a group is in, as ids, or the entities that a resource is in, each
+    as "type:id"; those of outer levels may be left out where the directory knows the inner ones.
+    A tool's hints, tags and input schema stand in `attributes` under `read_only`, `destructive`,
+    `idempotent`, `open_world`, `tags` and `input_schema`.
+    """
+
+    key: Key
+    attributes: Mapping[str, Value] = field(default_factory=dict)
+    within: tuple[str, ...] = ()

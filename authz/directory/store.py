@@ -1,0 +1,42 @@
+"""What a directory is kept in. SQLite is one such store; others follow behind the same Protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from authz.directory.entities import Entity, Key, Kind
+    from authz.model import Act
+
+
+class DirectoryStore(Protocol):
+    """Keeps entities. A writing call is whole or not there, with its record in the decision log.
+
+    All raise `StoreError`.
+    """
+
+    def get(self, key: Key) -> Entity | None:
+        """Return one entry, None where there is none."""
+
+    def tenants_of(self, kind: Kind, type_: str, id_: str) -> Sequence[str]:
+        """Return the tenants that know something under this kind, type and id, sorted bytewise."""
+
+    def roles_of(self, tenant: str, principals: Sequence[str]) -> frozenset[str]:
+        """Return the roles bound to any of these principals, each `subject:ID` or `group:ID`."""
+
+    def revision(self) -> int:
+        """Return a number that grows with every change; quick enough to ask before every decision."""
+
+    def write(self, entities: Iterable[Entity], act: Act) -> int:
+        """Put entries in the place of those with the same keys; return how many. All or none.
+
+        Raises `GroupCycleError` where groups would then be in themselves.
+        """
+
+    def delete(self, keys: Sequence[Key], act: Act) -> int:
+        """Delete entries and return how many there were."""
+
+    def entities(self, tenant: str | None = None, kind: Kind | None = None) -> Iterator[Entity]:
+        """Yield entries in the order of their keys: of one tenant or all, of one kind or all."""

@@ -1,0 +1,4 @@
+"""What policies, directory and decision log are kept in: the one layer that knows SQL.
+
+sqlite   one file, embedded (the default)
+"""
