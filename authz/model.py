@@ -208,7 +208,8 @@ class Request:
 
     `now` is the time of the decision; None lets the program read the clock. It must carry an
     offset. `entities` are those that references lead to, by type ("subject" for a subject) and id;
-    only the directory supplies them, and what it supplies is not checked again. Raises `InvalidRequestError`, naming the field, for whatever L60 refuses.
+    only the directory supplies them, and what it supplies is not checked again.
+    Raises `InvalidRequestError`, naming the field, for whatever L60 refuses.
     """
 
     tool: str
