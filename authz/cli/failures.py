@@ -118,6 +118,9 @@ Group.group_class = Group
 class Program(Group):
     """A group of commands that return exit codes, and that is brief about wrong usage."""
 
+    short_lived = True
+    """Whether the process ends soon after it has started."""
+
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -127,7 +130,7 @@ class Program(Group):
         **extra: Any,  # noqa: ANN401  # click's signature
     ) -> Any:  # noqa: ANN401  # click's signature
         """Run a command and exit with what it returns."""
-        if args is None:  # the process is this command's own
+        if args is None and self.short_lived:  # the process is this command's own
             _collect_seldom()
         for stream in (sys.stdout, sys.stderr):
             _never_fail_to_print(stream)

@@ -6,53 +6,37 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from authz.cli.exit_codes import ExitCode
-from authz.cli.failures import complain, say
+from authz.cli.failures import Program, complain, say
 from authz.errors import AuthzError, PolicyError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from authz.server.config import LogFormat, LogLevel
+    from authz.server.config import Address, AdminConfig, Config, DecisionLogConfig, LogFormat, LogLevel
 
 
-class _Brief(click.Command):
-    """A command that says in one line what is wrong with its usage, and ends with an exit code."""
+class _Server(Program):
+    """The program, whose own work is to serve."""
 
-    def main(  # type: ignore[override]  # click overloads the result by `standalone_mode`
-        self,
-        args: Sequence[str] | None = None,
-        *,
-        standalone_mode: bool = True,
-        **extra: Any,  # noqa: ANN401  # click's signature
-    ) -> Any:  # noqa: ANN401  # as above
-        """Run the command and exit with what it returns."""
-        if not standalone_mode:
-            return super().main(args, standalone_mode=False, **extra)
-        try:
-            code = super().main(args, standalone_mode=False, **extra)
-        except click.ClickException as error:
-            message = " ".join(error.format_message().split()).rstrip(".").replace("'", "`")
-            say(message[:1].lower() + message[1:])
-            code = error.exit_code
-        except (click.Abort, KeyboardInterrupt):
-            code = ExitCode.FAILED
-        sys.exit(code if isinstance(code, int) else ExitCode.OK)
+    short_lived = False
 
 
-@click.command(
-    "authz-server", cls=_Brief, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+@click.group(
+    "authz-server",
+    cls=_Server,
+    invoke_without_command=True,
+    elsewhere={"store": "authz.cli.store"},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option(
     "--policies",
-    required=True,
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="The policy directory, or one policy file. Changes take effect by themselves.",
+    help="The policy directory, or one policy file. Changes take effect by themselves.  "
+    "[default: the active version in the store]",
 )
 @click.option(
     "--listen",
@@ -99,8 +83,62 @@ class _Brief(click.Command):
     type=click.Choice(["debug", "info", "warning", "error"]),
     help="The least that is logged. Decisions are info.",
 )
+@click.option(
+    "--store",
+    envvar="AUTHZ_STORE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The store: policies and their history, directory, decision log. With `--policies` it is made where there is "
+    "none.  [env: AUTHZ_STORE]",
+)
+@click.option(
+    "--log-key",
+    envvar="AUTHZ_LOG_KEY",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The key that signs the decision log.  [env: AUTHZ_LOG_KEY; default: FILE.key beside the store]",
+)
+@click.option(
+    "--decision-log",
+    type=click.Choice(["required", "best-effort", "off"]),
+    help="required: no answer without its record on disk. best-effort: answers do not wait; what is lost is counted.  "
+    "[default: required with a store, else off]",
+)
+@click.option(
+    "--decision-log-file",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    help="Write the records there as well, as JSON lines; `-` is stdout.",
+)
+@click.option(
+    "--log-attribute",
+    "log_attributes",
+    multiple=True,
+    metavar="PATH",
+    help="Record this attribute, such as `context.ip` or `resource.attributes.owner`; may be repeated.",
+)
+@click.option("--log-requests", is_flag=True, help="Record whole requests, for `authz-eval replay`.")
+@click.option("--log-pseudonyms", is_flag=True, help="Record pseudonyms instead of subjects; they can be erased.")
+@click.option(
+    "--log-witness",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Append signed heads of the log there; keep it where the store's owner cannot write.",
+)
+@click.option(
+    "--admin-listen",
+    metavar="ADDRESS",
+    help="Serve PolicyService and DirectoryService here: unix:/path, or a loopback port with a token.  [default: off]",
+)
+@click.option(
+    "--admin-token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The token that callers of `--admin-listen` must send as `authorization: Bearer …`.",
+)
 @click.version_option(package_name="authz")
-def main(**given: Any) -> ExitCode:  # noqa: ANN401  # click passes what the options declare
+@click.pass_context
+def main(context: click.Context, /, **given: Any) -> ExitCode | None:  # noqa: ANN401  # click passes what the options declare
     """Serve decisions on tool calls over gRPC (authz.v1.DecisionService).
 
     The policy is read again when it changes and on SIGHUP; one that is broken is reported and the
@@ -109,7 +147,10 @@ def main(**given: Any) -> ExitCode:  # noqa: ANN401  # click passes what the opt
     \b
     Example:
         authz-server --policies policies/documents
+        authz-server --policies policies/documents --store authz.db
     """  # noqa: D301  # click looks for the character itself
+    if context.invoked_subcommand is not None:
+        return None
     # gRPC's own log would repeat in its words what is said here in one line.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
@@ -122,34 +163,13 @@ def main(**given: Any) -> ExitCode:  # noqa: ANN401  # click passes what the opt
         return ExitCode.FAILED
 
 
-def _serve(  # noqa: PLR0913  # one for each option
-    *,
-    policies: Path,
-    listen: str,
-    insecure_bind: bool,
-    reflection: bool,
-    max_concurrent: int,
-    max_message: int,
-    grace: float,
-    log_format: LogFormat | None,
-    log_level: LogLevel,
-) -> ExitCode:
-    from authz.server.config import Config, ConfigError, parse_address  # noqa: PLC0415  # `--help` starts without gRPC
+def _serve(**given: Any) -> ExitCode:  # noqa: ANN401  # as above
+    from authz.server.config import ConfigError  # noqa: PLC0415  # `--help` starts without gRPC
 
     try:
-        address = parse_address(listen, insecure_bind=insecure_bind)
+        config = _config(**given)
     except ConfigError as error:
-        raise click.UsageError(f"--listen: {error}") from None
-    config = Config(
-        policies=policies,
-        listen=address,
-        reflection=reflection,
-        max_concurrent=max_concurrent,
-        max_message=max_message,
-        grace=grace,
-        log_format=log_format or ("console" if sys.stderr.isatty() else "json"),
-        log_level=log_level,
-    )
+        raise click.UsageError(str(error)) from None
     from authz.server import app, log  # noqa: PLC0415  # as above
 
     logger, outlet = log.configure(config.log_format, config.log_level)
@@ -158,6 +178,86 @@ def _serve(  # noqa: PLR0913  # one for each option
     finally:
         outlet.close()
     return ExitCode.OK
+
+
+def _config(  # noqa: PLR0913  # one for each option
+    *,
+    policies: Path | None,
+    listen: str,
+    insecure_bind: bool,
+    reflection: bool,
+    max_concurrent: int,
+    max_message: int,
+    grace: float,
+    log_format: LogFormat | None,
+    log_level: LogLevel,
+    store: Path | None,
+    log_key: Path | None,
+    admin_listen: str | None,
+    admin_token_file: Path | None,
+    **log: Any,  # noqa: ANN401  # as above
+) -> Config:
+    """Return the settings that the options come to. Raises `ConfigError`."""
+    from authz.server.config import Config, StoreConfig  # noqa: PLC0415  # as above
+
+    if log_key is not None and store is None:
+        raise click.UsageError("`--log-key` needs `--store`")
+    return Config(
+        policies=policies,
+        listen=_address("--listen", listen, insecure_bind=insecure_bind),
+        reflection=reflection,
+        max_concurrent=max_concurrent,
+        max_message=max_message,
+        grace=grace,
+        log_format=log_format or ("console" if sys.stderr.isatty() else "json"),
+        log_level=log_level,
+        store=StoreConfig(store, log_key) if store else None,
+        decision_log=_decision_log(store is not None, **log),
+        admin=_admin(admin_listen, admin_token_file),
+    )
+
+
+def _address(option: str, text: str, *, insecure_bind: bool) -> Address:
+    from authz.server.config import ConfigError, parse_address  # noqa: PLC0415  # as above
+
+    try:
+        return parse_address(text, insecure_bind=insecure_bind)
+    except ConfigError as error:
+        raise ConfigError(f"{option}: {error}") from None
+
+
+def _decision_log(
+    stored: bool,  # noqa: FBT001  # private, one caller
+    *,
+    decision_log: Literal["required", "best-effort", "off"] | None,
+    decision_log_file: Path | None,
+    log_attributes: tuple[str, ...],
+    log_requests: bool,
+    log_pseudonyms: bool,
+    log_witness: Path | None,
+) -> DecisionLogConfig | None:
+    from authz.server.config import DecisionLogConfig  # noqa: PLC0415  # as above
+
+    given = bool(decision_log_file or log_attributes or log_requests or log_pseudonyms or log_witness)
+    mode = decision_log or ("required" if stored else "best-effort" if given else "off")
+    if mode == "off":
+        if given:
+            raise click.UsageError("the decision log is off: its other options would do nothing")
+        return None
+    return DecisionLogConfig(mode, decision_log_file, log_attributes, log_requests, log_pseudonyms, log_witness)
+
+
+def _admin(listen: str | None, token_file: Path | None) -> AdminConfig | None:
+    if listen is None:
+        if token_file is not None:
+            raise click.UsageError("`--admin-token-file` needs `--admin-listen`")
+        return None
+    from authz.server.admin import read_token  # noqa: PLC0415  # as above
+    from authz.server.config import AdminConfig  # noqa: PLC0415  # as above
+
+    # Nothing makes it right to let other machines administrate without encryption, so there is no word for it.
+    address = _address("--admin-listen", listen, insecure_bind=False)
+    return AdminConfig(address, read_token(token_file) if token_file else None)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import grpc
@@ -13,10 +14,11 @@ from grpc_health.v1 import health_pb2_grpc
 
 from authz.pap.loader import load
 from authz.pdp.engine import Engine
-from authz.server.config import Address, Config, ConfigError, ListenError, claim_socket, why_not
-from authz.server.gate import Gate
+from authz.server.config import Config, ConfigError
+from authz.server.gate import Gate, named
 from authz.server.health import SERVICE, Health
-from authz.server.reload import Reloader, in_thread, log_warnings, watch
+from authz.server.listening import listen
+from authz.server.reload import Folder, Reloader, in_thread, log_warnings
 from authz.server.service import DecisionService
 
 if TYPE_CHECKING:
@@ -25,7 +27,13 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from authz.server.reload import Load
+    from authz.audit.writer import Writer
+    from authz.pap.history import Activation
+    from authz.pap.loader import LoadedPolicy
+    from authz.server.admin import Administration
+    from authz.server.reload import Load, Source
+    from authz.server.service import Complete
+    from authz.server.stored import Stored
 
 _SPARE: Final = 100  # calls beside the decisions: health checks, reflection, and refusals on their way out
 _QUIET_S: Final = 0.1
@@ -51,33 +59,48 @@ class Server:
         self._tasks: list[asyncio.Task[None]] = []
         self._server: grpc.aio.Server | None = None
         self._asked = asyncio.Event()
+        self._stored: Stored | None = None
+        self._log: Writer | None = None
+        self._admin: Administration | None = None
+        self._closing = contextlib.ExitStack()
         self.health = Health()
         self.address = ""
+        self.admin_address = ""
 
     async def start(self) -> None:
         """Load the policy and listen.
 
-        Raises `PolicyError` and `LoadError` for a policy that cannot be used, `ListenError` for an
-        address that cannot be, `ConfigError` for an installation that cannot.
+        Raises `PolicyError` and `LoadError` for a policy that cannot be used, `StoreError` for a
+        store, `ListenError` for an address that cannot be, `ConfigError` for an installation that
+        cannot.
         """
         require_upb()
-        path = self._config.policies
-        if path.exists():
-            # Before loading, so that no change falls between the two.
-            self._tasks.append(asyncio.create_task(watch(path, self.reload, self._logger)))
-            await asyncio.sleep(0)
-        loaded = await in_thread(lambda: self._load(path))
+        await self._open_store()
+        source = self._source()
+        # Before loading, so that no change falls between the two.
+        self._tasks.append(asyncio.create_task(source.watch(self.reload, self._logger)))
+        await asyncio.sleep(0)
+        loaded = await in_thread(source.load)
         self.engine = Engine(loaded.program)
         await self.health.serving()
-        self.reloader = Reloader(path, self._load, self.engine, self.health, self._logger)
-        self._service = DecisionService(self.engine, self._logger, self._clock)
-        self._gate = Gate(self._service.handlers(), self._config.max_concurrent, self._config.max_streams)
+        self.reloader = Reloader(source.load, self.engine, self.health, self._logger)
+        self._service = DecisionService(
+            self.engine, self._logger, self._clock, log=await self._decision_log(), complete=self._completion()
+        )
+        handlers = named(SERVICE, self._service.handlers())
+        self._gate = Gate(handlers, self._config.max_concurrent, self._config.max_streams)
         self._server = self._build()
-        self.address = _listen(self._server, self._config.listen)
+        self.address = listen(self._server, self._config.listen)
         await self._server.start()
+        await self._administrate()
         self._tasks.append(asyncio.create_task(self._follow()))
-        revision = loaded.program.revision
-        self._logger.info("listening", address=self.address, policies=str(path), policy_revision=revision)
+        self._logger.info(
+            "listening",
+            address=self.address,
+            admin_address=self.admin_address or None,
+            policies=source.name,
+            policy_revision=loaded.program.revision,
+        )
         await log_warnings(self._logger, loaded)
 
     def reload(self) -> None:
@@ -92,6 +115,8 @@ class Server:
         await self._rest(min(self._config.grace / 2, _MAX_LAME_S))
         self._service.drain()
         self.health.end()
+        if self._admin is not None:
+            await self._admin.stop(0)
         assert self._server is not None  # stop() follows start()
         await self._server.stop(max(0.0, ends - asyncio.get_running_loop().time()))
         await self.close()
@@ -99,12 +124,18 @@ class Server:
 
     async def close(self) -> None:
         """End at once, whatever is under way."""
-        if self._server is not None:
-            await self._server.stop(None)
+        for server in (self._admin, self._server):
+            if server is not None:
+                await server.stop(None)
+        if self._log is not None:
+            counts = await in_thread(self._log.close)
+            self._log = None
+            self._logger.info("decision_log_closed", written=counts.written, dropped=counts.dropped)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+        self._closing.close()
 
     async def _follow(self) -> None:
         """Reload whenever asked, until cancelled."""
@@ -125,6 +156,80 @@ class Server:
         while (now := self._gate.activity + self._service.received) != before and loop.time() < ends:
             before = now
             await asyncio.sleep(min(_QUIET_S, at_most))
+
+    # --- What a store adds; its modules are imported only where there is one -------------------
+
+    async def _open_store(self) -> None:
+        """Look the store over; one that is damaged, or not ours, keeps the server from starting."""
+        if self._config.store is None:
+            return
+        from authz.server.stored import Stored  # noqa: PLC0415  # see above
+
+        stored = self._stored = Stored(self._config.store)
+        create = self._config.policies is not None  # a new store has no policy to serve
+        await in_thread(lambda: stored.prepare(create=create))
+
+    async def _decision_log(self) -> Writer | None:
+        """Start what keeps the decisions, if anything does."""
+        config, stored = self._config.decision_log, self._stored
+        if config is None:
+            return None
+        from authz.server.keeping import decision_log  # noqa: PLC0415  # see above
+
+        open_log = None
+        if stored is not None:
+            open_log = partial(stored.log, durable=config.mode == "required", pseudonyms=config.pseudonyms)
+        self._log = decision_log(config, open_log, self._logger)
+        await in_thread(self._log.start)
+        if stored is not None and config.witness is not None:
+            self._tasks.append(asyncio.create_task(stored.witness(config.witness, self._logger)))
+        return self._log
+
+    def _completion(self) -> Complete | None:
+        """Return what completes requests from the directory, if there is one."""
+        if self._stored is None:
+            return None
+        from authz.directory.completion import Completer  # noqa: PLC0415  # see above
+
+        completer = Completer(self._closing.enter_context(contextlib.closing(self._stored.reader())).directory)
+        return lambda request, program: completer.complete(request, program.references)
+
+    async def _administrate(self) -> None:
+        """Serve administration on a listener of its own, if there is one."""
+        config, stored = self._config.admin, self._stored
+        if config is None or stored is None:
+            return
+        from authz.server import admin  # noqa: PLC0415  # see above
+        from authz.server.directory_service import DirectoryService  # noqa: PLC0415
+        from authz.server.policy_service import PolicyService  # noqa: PLC0415
+
+        policies = PolicyService(stored.policies, self._activated, self._logger)
+        directory = DirectoryService(stored.directory, self._logger)
+        handlers = {**named(admin.POLICIES, policies.handlers()), **named(admin.DIRECTORY, directory.handlers())}
+        self._closing.callback(policies.drain)
+        self._admin = admin.Administration(config, handlers, self._refused)
+        self.admin_address = await self._admin.start()
+
+    async def _activated(self, _activation: Activation, _policy: LoadedPolicy) -> None:
+        """Decide by what the store says is active, if that is what is served."""
+        if self._config.policies is None:
+            await self.reloader.reload()
+
+    def _refused(self, method: str) -> None:
+        """Tell of an attempt to administrate without the token."""
+        self._logger.warning("admin_refused", method=method)
+        if self._log is not None:
+            from authz.audit.records import authentication_record  # noqa: PLC0415  # see above
+
+            self._log.note(authentication_record("refused", method=method, reason="admin token"))
+
+    def _source(self) -> Source:
+        if self._config.policies is not None:
+            return Folder(self._config.policies, self._load)
+        from authz.server.following import ActiveVersion  # noqa: PLC0415  # see above
+
+        assert self._config.store is not None  # the settings say one or the other
+        return ActiveVersion(self._config.store.path)
 
     def _build(self) -> grpc.aio.Server:
         server = grpc.aio.server(
@@ -153,18 +258,6 @@ def require_upb() -> None:
     found = api_implementation.Type()
     if found != "upb":
         raise ConfigError(f"protobuf runs on its `{found}` implementation; authz-server needs `upb`")
-
-
-def _listen(server: grpc.aio.Server, listen: Address) -> str:
-    if listen.path is not None:
-        claim_socket(listen.path)
-    try:
-        port = server.add_insecure_port(listen.target)
-    except RuntimeError:
-        port = 0
-    if port == 0:
-        raise ListenError(f"cannot listen on `{listen.target}`: {why_not(listen)}")
-    return listen.with_port(port)
 
 
 async def run(config: Config, logger: FilteringBoundLogger) -> None:

@@ -18,6 +18,7 @@ DEFAULT_LISTEN: Final = "127.0.0.1:8181"
 
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+LogMode = Literal["required", "best-effort"]
 
 _HOST_PORT: Final = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})\Z")
 _MAX_SOCKET_PATH: Final = 107  # bytes; sockaddr_un on Linux, less the final NUL
@@ -48,17 +49,69 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreConfig:
+    """The store, and the key that signs its log; None is the key beside the store."""
+
+    path: Path
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionLogConfig:
+    """How decisions are kept, beside the acts and refusals that always are where there is a store."""
+
+    mode: LogMode
+    file: Path | None = None
+    """JSON lines go there as well; `-` is stdout."""
+    attributes: tuple[str, ...] = ()
+    """Paths of attributes that records hold: `context.ip`."""
+    requests: bool = False
+    """Whether records hold the whole request, so that it can be decided again."""
+    pseudonyms: bool = False
+    witness: Path | None = None
+    """Where signed heads are written, so that the log cannot be set back unnoticed."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdminConfig:
+    """The administration listener, and the token that its callers must have."""
+
+    listen: Address
+    token: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The settings of one server process; sizes in bytes, times in seconds."""
 
-    policies: Path
+    policies: Path | None
+    """The policy directory; None for the active version in the store."""
     listen: Address
+    store: StoreConfig | None = None
+    decision_log: DecisionLogConfig | None = None
+    admin: AdminConfig | None = None
     reflection: bool = False
     max_concurrent: int = 1_000
     max_message: int = 4 * MIB
     grace: float = 10.0
     log_format: LogFormat = "json"
     log_level: LogLevel = "info"
+
+    def __post_init__(self) -> None:
+        """Refuse settings that would leave something out that the operator counts on."""
+        log = self.decision_log
+        if self.store is None and self.policies is None:
+            raise ConfigError("give `--policies`, or `--store` to serve the active version in it")
+        if self.admin is not None:
+            _check_admin(self.admin, self.store)
+        if log is None:
+            return
+        if self.store is None and (log.mode == "required" or log.pseudonyms or log.witness):
+            raise ConfigError("a required log, pseudonyms and a witness need `--store`")
+        if self.store is None and log.file is None:
+            raise ConfigError("a decision log needs `--store` or `--decision-log-file`")
+        if log.pseudonyms and log.requests:
+            raise ConfigError("`--log-pseudonyms` and `--log-requests` exclude each other: a request names its subject")
 
     @property
     def max_streams(self) -> int:
@@ -67,6 +120,15 @@ class Config:
         A tenth is kept for calls that ask and go, so that idle streams cannot lock them out.
         """
         return max(1, self.max_concurrent - max(1, self.max_concurrent // 10))
+
+
+def _check_admin(admin: AdminConfig, store: StoreConfig | None) -> None:
+    if store is None:
+        raise ConfigError("`--admin-listen` needs `--store`: without one there is nothing to administer")
+    if not admin.listen.loopback:
+        raise ConfigError("`--admin-listen` must not be reachable from other machines: use a Unix socket or loopback")
+    if admin.listen.path is None and admin.token is None:
+        raise ConfigError("`--admin-listen` on a TCP port needs `--admin-token-file`: any process here could ask")
 
 
 def parse_address(text: str, *, insecure_bind: bool = False) -> Address:

@@ -9,7 +9,7 @@ checks and reflection pass by: a full server must still say so.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     Context = grpc.aio.ServicerContext[Any, Any]
     Serve = Callable[[bytes, Context], Coroutine[None, None, bytes]]
-
-PREFIX: Final = "/authz.v1.DecisionService/"
 
 
 def cancelled_from_outside() -> bool:
@@ -32,17 +30,21 @@ class Gate(grpc.GenericRpcHandler):
     """Hands calls to their handlers while there is room, and refuses them at once where there is none."""
 
     def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]], limit: int, streams: int) -> None:
-        """Take the handlers by method name, how many calls may be under way, and how many of them streams."""
-        self._handlers = {PREFIX + name: handler for name, handler in handlers.items()}
+        """Take the handlers by the methods' full names, how many calls may be under way, how many of them streams."""
+        self._handlers = handlers
         self._limit = limit
         self._max_streams = streams
-        self._full = _refusal(f"the server has {limit} calls under way")
-        self._full_of_streams = _refusal(f"the server has {streams} streams open")
+        self._full = refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, f"the server has {limit} calls under way")
+        self._full_of_streams = refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, f"the server has {streams} streams open")
         self.under_way = 0
         self.streams = 0
         """Those of the calls under way that are streams."""
         self.activity = 0
         """Grows with every call and every message in a stream; a drain waits until it rests."""
+
+    def knows(self, method: str) -> bool:
+        """Say whether there is such a method here."""
+        return method in self._handlers
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Return the handler of a call that has arrived; gRPC asks this in the call's own task."""
@@ -69,10 +71,17 @@ class Gate(grpc.GenericRpcHandler):
         self.streams -= 1
 
 
-def _refusal(details: str) -> grpc.RpcMethodHandler[Any, Any]:
+def named(
+    service: str, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
+) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+    """Return handlers by the full names of their methods, as a gate takes them."""
+    return {f"/{service}/{method}": handler for method, handler in handlers.items()}
+
+
+def refusal(code: grpc.StatusCode, details: str) -> grpc.RpcMethodHandler[Any, Any]:
     """Return a handler that refuses any kind of call before its message has come."""
 
     async def refuse(_messages: object, context: Context) -> None:
-        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, details)
+        await context.abort(code, details)
 
     return grpc.stream_stream_rpc_method_handler(refuse)

@@ -1,4 +1,4 @@
-"""Follow the policy directory: all or nothing, and the last good policy stays.
+"""Follow the policy: all or nothing, and the last good one stays.
 
 Loading runs in a thread beside the event loop. However many changes come meanwhile, one more load
 follows, so the newest state always wins and a storm of changes costs no more than loading does.
@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from typing import TYPE_CHECKING, Final, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from watchfiles import awatch
 
-from authz.errors import LoadError, PolicyError
+from authz.errors import AuthzError, PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,21 +37,63 @@ _STEP_MS: Final = 50
 _RETRY_S: Final = 1.0
 
 
+class Source(Protocol):
+    """Where a policy comes from."""
+
+    @property
+    def name(self) -> str:
+        """Return what to call it in the log."""
+
+    def load(self) -> LoadedPolicy:
+        """Return the policy as it is now. Called in a thread; raises an `AuthzError` where there is none."""
+
+    async def watch(self, changed: Callable[[], None], logger: FilteringBoundLogger) -> None:
+        """Call `changed` after every change, until cancelled; watching begins before this first gives way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A policy directory, or one policy file, as a source."""
+
+    path: Path
+    load_path: Load
+
+    @property
+    def name(self) -> str:
+        """Return the path."""
+        return str(self.path)
+
+    def load(self) -> LoadedPolicy:
+        """Load what is on disk."""
+        return self.load_path(self.path)
+
+    async def watch(self, changed: Callable[[], None], logger: FilteringBoundLogger) -> None:
+        """Watch the directory; one that was never there is not waited for."""
+        if self.path.exists():
+            await watch(self.path, changed, logger)
+
+
 class Reloader:
     """Loads the policy again, and lets the engine have it if it is whole."""
 
-    def __init__(self, path: Path, load: Load, engine: Engine, health: Health, logger: FilteringBoundLogger) -> None:
-        """Load from `path` by `load`, into `engine`."""
-        self._path = path
+    def __init__(
+        self, load: Callable[[], LoadedPolicy], engine: Engine, health: Health, logger: FilteringBoundLogger
+    ) -> None:
+        """Load by `load`, into `engine`."""
         self._load = load
         self._engine = engine
         self._health = health
         self._logger = logger
+        self._one_at_a_time = asyncio.Lock()
 
     async def reload(self) -> bool:
-        """Load once; return whether what is on disk now decides."""
+        """Load once; return whether what is there now decides."""
+        async with self._one_at_a_time:  # else an older policy that takes longer to load could win
+            return await self._reload()
+
+    async def _reload(self) -> bool:
         try:
-            loaded = await in_thread(lambda: self._load(self._path))
+            loaded = await in_thread(self._load)
         except Exception as error:  # noqa: BLE001  # whatever a policy does to us, the last good one goes on deciding
             log_broken(self._logger, error, still=self._engine.program.revision)
             await self._health.policy(current=False)
@@ -134,7 +177,7 @@ def log_broken(logger: FilteringBoundLogger, error: Exception, *, still: str) ->
         case PolicyError():
             _log_findings(logger, "policy_error", error.diagnostics)
             logger.error("policy_broken", problem=str(error), errors=len(error.diagnostics), still_serving=still)
-        case LoadError():
+        case AuthzError():
             logger.error("policy_broken", problem=str(error), still_serving=still)
         case _:
             logger.error("policy_broken", problem="defect", still_serving=still, exc_info=error)

@@ -108,7 +108,7 @@ class Running:
 async def serving(
     program: Scripted | None = None,
     *,
-    policies: Path = Path("/nonexistent"),
+    policies: Path | None = Path("/nonexistent"),
     **settings: Any,  # noqa: ANN401  # fields of Config, and of Server
 ) -> AsyncIterator[Running]:
     """Run a server in this process; with a scripted program, no policy is read."""
