@@ -9,7 +9,8 @@
     └── StoreError              the store cannot be used: missing, read-only, out of space
         ├── StoreBusyError      another process kept it locked for longer than we wait
         ├── StoreCorruptError   it is damaged, foreign, or written by a newer version: nothing in it is believed
-        └── NotStoredError      what was asked for is not in it
+        ├── NotStoredError      what was asked for is not in it
+        └── LogUnavailableError a record that must be kept cannot be
 
 A denial is never an error: it is a `Decision`.
 """
@@ -69,3 +70,7 @@ class StoreCorruptError(StoreError):
 
 class NotStoredError(StoreError):
     """Raised when a version, an entity or a record that was named is not in the store."""
+
+
+class LogUnavailableError(StoreError):
+    """Raised when a record that must be in the decision log could not be written to it."""

@@ -1,9 +1,10 @@
-"""Measure authz on this machine. Figures compare within one run only; nothing here is ever an assertion of the tests."""
+"""Measure authz on this machine. Figures compare within one run only, and no test ever asserts one."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import sys
 from dataclasses import asdict
@@ -44,7 +45,7 @@ def main() -> int:
 
 def _machine() -> str:
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
-    cores = len(sys.modules["os"].sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0))
     return f"{platform.python_implementation()} {platform.python_version()}, {cores} cores, {versions}"
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -106,12 +107,14 @@ def main() -> int:
     once = parser.parse_args().once
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, and takes the server along
     try:
-        with served() as (server, address):
+        with TemporaryDirectory(prefix="authz-") as folder, served(Path(folder) / "authz.db") as (server, address):
             ask(address, questions())
+            show_log(Path(folder) / "authz.db")
             if once:
                 return 0
             show(f"The server goes on at {address} until Ctrl-C. Ask it from another terminal:\n")
-            show(f"  .venv/bin/authz-eval check --server {address} --anonymous --tool get_server_time\n")
+            show(f"  .venv/bin/authz-eval check --server {address} --anonymous --tool get_server_time")
+            show(f"  .venv/bin/authz-eval log tail --follow --store {folder}/authz.db\n")
             return server.wait()
     except KeyboardInterrupt:
         return 0
@@ -128,12 +131,12 @@ class DemoError(Exception):
 
 
 @contextmanager
-def served() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def served(store: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Run the server while the block runs; yield its process and address."""
     address = f"127.0.0.1:{free_port()}"
-    program = Path(sysconfig.get_path("scripts")) / "authz-server"
-    command = [str(program), "--policies", "policies", "--listen", address, "--log-level", "warning"]
-    show(f"Starting the server on {address} with the example policies in policies/\n")
+    command = [program("authz-server"), "--policies", "policies", "--store", str(store), "--listen", address]
+    command += ["--log-level", "warning"]
+    show(f"Starting the server on {address} with the example policies in policies/ and a decision log in {store}\n")
     # A group of its own: Ctrl-C reaches this program alone, which then ends the server in good order.
     server = subprocess.Popen(command, cwd=ROOT, process_group=0)
     try:
@@ -143,6 +146,22 @@ def served() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
         server.send_signal(signal.SIGTERM)
         with suppress(KeyboardInterrupt):
             server.wait()
+
+
+def program(name: str) -> str:
+    """Return the path of one of the project's own commands."""
+    return str(Path(sysconfig.get_path("scripts")) / name)
+
+
+def show_log(store: Path) -> None:
+    """Show the last records of the decision log, and that nobody has changed one."""
+    show("Each answer stands in the decision log:\n")
+    for command in (["log", "query", "--limit", "3"], ["log", "verify"]):
+        show(f"$ authz-eval {' '.join(command)}")
+        ended = subprocess.run(
+            [program("authz-eval"), *command, "--store", str(store)], capture_output=True, text=True, check=False
+        )
+        show(ended.stdout + ended.stderr)
 
 
 def free_port() -> int:

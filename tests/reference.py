@@ -496,6 +496,13 @@ class Policy:
                 return {one.name.text: one.type for one in shape.fields}
         return None
 
+    def fields_of(self, resource_type: str) -> Fields | None:
+        """Return the declared attributes of one resource type (L12)."""
+        for shape in self.shapes:
+            if shape.name is not None and shape.name.value == resource_type:
+                return {one.name.text: one.type for one in shape.fields}
+        return None
+
     def resource_fields(self, types: Sequence[ast.Text] | None) -> Fields | None:
         """Return the attributes of the declared types that a condition may meet; None for dynamic (L13)."""
         met = [
@@ -908,8 +915,24 @@ class Scene:
                 return name
             if isinstance(cell, Problem):
                 return cell
-            cell = attribute(cell, name)
+            cell = self.behind(cell, name) if isinstance(cell.type, ast.RefType) else attribute(cell, name)
         return cell
+
+    def behind(self, cell: Cell, name: str) -> Cell | Problem:
+        """Follow a reference: what no directory supplies is missing; `.id` is the reference itself (L12)."""
+        if cell.raw is None:
+            return Problem.MISSING
+        if not isinstance(cell.raw, str):
+            return Problem.BAD
+        if name == "id":
+            return Cell(cell.raw, STRING)
+        assert isinstance(cell.type, ast.RefType)
+        target = cell.type.target.text if isinstance(cell.type.target, ast.Name) else cell.type.target.value
+        attributes = self.request.entities.get((target, cell.raw))
+        if attributes is None:
+            return Problem.MISSING
+        fields = self.policy.fields("subject") if target == "subject" else self.policy.fields_of(target)
+        return self.attribute_of(attributes, fields, name)
 
     def locate(self, root: str, name: str) -> Cell | Problem:
         """Return an attribute of one of the names of L30; its built-in ones cannot be declared (L12)."""
@@ -999,14 +1022,10 @@ def steps(path: Sequence[str]) -> tuple[ast.Attribute, ...]:
 
 
 def attribute(cell: Cell, name: str) -> Cell | Problem:
-    """Take one step from an attribute to one of its own (L12, L37)."""
+    """Take one step from an attribute, any but a reference, to one of its own (L37)."""
     if cell.raw is None:
         return Problem.MISSING
     match cell.type:
-        case ast.RefType():
-            if not isinstance(cell.raw, str):
-                return Problem.BAD
-            return Cell(cell.raw, STRING) if name == "id" else Problem.MISSING  # until a directory supplies it
         case ast.RecordType(fields, _):
             inner: ast.TypeExpr | None = {one.name.text: one.type for one in fields}.get(name)
         case ast.MapType(item, _):

@@ -414,10 +414,13 @@ def _inner(
         attributes[item].append(f"{path}.env")
     if kind.startswith("ref<") and declared:
         leaves["string"].append(f"{path}.id")
-        if kind == "ref<folder>" and "owner" in schema.declared["folder"]:
-            leaves["string"].append(f"{path}.owner")
-        if kind == "ref<subject>" and "level" in schema.declared.get("subject", {}):
-            leaves.setdefault("number", []).append(f"{path}.level")
+        target = kind[4:-1]
+        known = schema.declared.get(target, {})
+        for behind in (path, f"{path}.boss") if "boss" in known else (path,):  # a reference behind a reference
+            for name in known:
+                inner_kind = schema.type(SHAPES[target][name])
+                leaves.setdefault(inner_kind, []).append(f"{behind}.{name}")
+                attributes.setdefault(inner_kind, []).append(f"{behind}.{name}")
 
 
 # --- Expressions (L30-L39) ------------------------------------------------------------------
@@ -957,6 +960,8 @@ _TYPES: Final = ("document", "folder", "blob", "docx", "")
 _GROUPS: Final[tuple[Any, ...]] = (["eng"], ["group:eng", "ops"], [], None, "eng", ["eng", 1])
 _ANCESTORS: Final = ((), ("folder:42",), ("folder:7", "folder:42", "folder:42"))
 _HINTS: Final = (None, True, False)
+_ENTITIES: Final = (("folder", "f1"), ("subject", "alice"), ("subject", "bob"))
+"""What references lead to: others than these lead nowhere."""
 
 
 class _Asker:
@@ -970,7 +975,7 @@ class _Asker:
         self.edits = (
             [self._attribute] * 6
             + [self._scopes, self._roles, self._resource] * 2
-            + [self._tool, self._tenant, self._subject, self._client, self._tool_info, self._groups]
+            + [self._tool, self._tenant, self._subject, self._client, self._tool_info, self._groups, self._entity]
         )
 
     def first(self) -> Request:
@@ -990,6 +995,7 @@ class _Asker:
             client=Client("agent", values["client"]),
             tool_info=ToolInfo("files", ("a",), True, False, True, False),
             now=NOW,
+            entities={(shape, id_): values[shape] for shape, id_ in _ENTITIES},
         )
 
     def next(self, request: Request) -> Request:
@@ -1081,6 +1087,16 @@ class _Asker:
         hint = self.choose.one
         info = ToolInfo(hint(("", "files")), hint(((), ("a",), ("b", "a"))), hint(_HINTS), hint(_HINTS))
         return replace(request, tool_info=info if self.choose.chance(2, 3) else None)
+
+    def _entity(self, request: Request) -> Request:
+        """Change what a directory says of an entity, or let it know nothing of it."""
+        shape, _ = key = self.choose.one(_ENTITIES)
+        rest = {other: values for other, values in request.entities.items() if other != key}
+        if self.choose.chance(1, 4):
+            return replace(request, entities=rest)
+        root = "resource" if shape == "folder" else shape
+        changed = self._changed(request.entities.get(key, {}), root, self.choose.one(tuple(SHAPES[shape])))
+        return replace(request, entities={**rest, key: changed})
 
     def _groups(self, request: Request) -> Request:
         rest = {name: value for name, value in request.subject_attributes.items() if name != "groups"}

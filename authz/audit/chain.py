@@ -9,12 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 HASH_BYTES: Final = 32
+
+HeadKind: TypeAlias = Literal["head", "checkpoint"]
+"""What a signature states: this is where the log ends, or it came by here. The one never passes for
+the other, so that nobody cuts a log at a checkpoint and has a signed end.
+"""
 
 
 class Link(NamedTuple):
@@ -53,10 +58,24 @@ class Head:
             root = _node(subtree, root)
         return root
 
-    def statement(self, time: str) -> bytes:
-        """Return the bytes that a signature of this head covers; `time` says when, RFC 3339."""
-        lines = ("authz log head 1", self.log.hex(), str(self.seq), self.last.hex(), self.root.hex(), time)
-        return "\n".join(lines).encode()
+    def whole(self) -> bool:
+        """Say whether it has one hash, and one subtree for each bit of its number, of the right length."""
+        return (
+            len(self.frontier) == self.seq.bit_count()
+            and len(self.log) == HASH_BYTES
+            and len(self.hash) == (HASH_BYTES if self.seq else 0)
+            and all(len(subtree) == HASH_BYTES for subtree in self.frontier)
+        )
+
+
+def statement(kind: HeadKind, head: Head, time: str) -> bytes:
+    """Return the bytes that a signature of a head covers; `time` says when, RFC 3339."""
+    return root_statement(kind, head.log, head.seq, head.last, head.root, time)
+
+
+def root_statement(kind: HeadKind, log: bytes, seq: int, last: bytes, root: bytes, time: str) -> bytes:
+    """Return the same from the root alone, for who does not hold the tree."""
+    return "\n".join((f"authz log {kind} 1", log.hex(), str(seq), last.hex(), root.hex(), time)).encode()
 
 
 def extend(head: Head, bodies: Iterable[str]) -> tuple[list[Link], Head]:
@@ -65,14 +84,14 @@ def extend(head: Head, bodies: Iterable[str]) -> tuple[list[Link], Head]:
     Each body is a JSON object with at least one member and without `seq`, on one line.
     """
     links: list[Link] = []
-    seq, last, frontier = head.seq, head.last, list(head.frontier)
+    seq, last = head.seq, head.last
     for body in bodies:
         seq += 1
         text = f'{{"seq":{seq},{body[1:]}'
         last = link_hash(last, text)
         links.append(Link(seq, last, text))
-        grow(frontier, seq, last)
-    return links, Head(head.log, seq, last if seq else b"", tuple(frontier))
+    frontier = grown(head.frontier, head.seq, [link.hash for link in links])
+    return links, Head(head.log, seq, last if seq else b"", frontier)
 
 
 def link_hash(before: bytes, text: str) -> bytes:
@@ -80,13 +99,19 @@ def link_hash(before: bytes, text: str) -> bytes:
     return sha256(before + text.encode()).digest()
 
 
-def grow(frontier: list[bytes], seq: int, hash_: bytes) -> None:
-    """Add the leaf of record number `seq` to a tree that holds the records before it."""
-    root = sha256(b"\x00" + hash_).digest()
-    while not seq & 1:  # as many subtrees of equal size meet as the number has zeros at its end
-        root = _node(frontier.pop(), root)
-        seq >>= 1
-    frontier.append(root)
+def grown(frontier: Sequence[bytes], size: int, hashes: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return the frontier of a tree of `size` records after others were added to it, level by level."""
+    waiting = list(frontier)
+    nodes = [sha256(b"\x00" + hash_).digest() for hash_ in hashes]
+    left: list[bytes] = []
+    while nodes or size:
+        if size & 1:  # a subtree of this size waits for its right neighbour
+            nodes.insert(0, waiting.pop())
+        if len(nodes) & 1:
+            left.append(nodes.pop())
+        nodes = [sha256(b"\x01" + one + other).digest() for one, other in zip(nodes[::2], nodes[1::2], strict=True)]
+        size >>= 1
+    return tuple(reversed(left))
 
 
 def _node(left: bytes, right: bytes) -> bytes:

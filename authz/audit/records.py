@@ -1,15 +1,159 @@
-"""What one record says, as the JSON object that the log keeps."""
+"""What one record says, as the JSON object that the log keeps: one line of ASCII, whatever is in it.
+
+Records hold names, ids and outcomes. Of arguments, attributes and context they hold what `Contents`
+names, and nothing else.
+"""
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from authz.json_form import abridged, recorded_to_json, request_to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Sequence
 
-    from authz.model import Act
+    from authz.model import Act, Attributes, Decision, Fact, Request, Resource, Value
+
+MAX_TEXT: Final = 1_024
+"""Characters of one string in a record."""
+MAX_NAMES: Final = 50
+"""Rules, obligations or contradictions in one record."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_ROOTS: Final = ("arguments", "client.attributes", "context", "resource.attributes", "subject_attributes")
+
+
+def _encoder(*, sort_keys: bool) -> Callable[[object], str]:
+    """Return what writes one line of JSON. No value can refer to itself: a request is checked.
+
+    `json` would make the part that is written in C anew for each value, a fifth of a record's cost.
+    """
+    encoder = json.JSONEncoder(
+        separators=(",", ":"), check_circular=False, allow_nan=False, sort_keys=sort_keys, default=dict
+    )
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:  # an interpreter without it
+        return encoder.encode
+    write = make(None, encoder.default, json.encoder.encode_basestring_ascii, None, ":", ",", sort_keys, False, False)
+    return lambda value: "".join(write(value, 0))
+
+
+_line: Final = _encoder(sort_keys=False)
+_canonical: Final = _encoder(sort_keys=True)  # what is hashed
+
+
+class Decided(NamedTuple):
+    """One decision as it is handed to the log: references only, so that handing over costs nothing."""
+
+    request: Request
+    decision: Decision
+    time: int
+    """Nanoseconds since 1970, UTC."""
+    latency_us: int
+    decision_id: str
+    request_id: str = ""
+    pep: str = ""
+    trace_id: str = ""
+    facts: Sequence[Fact] = ()
+    directory_revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What records hold beside what all do: attributes by their paths, and whole requests.
+
+    Raised is `ValueError` for a path that begins nowhere in a request.
+    """
+
+    attributes: tuple[str, ...] = ()
+    requests: bool = False
+    _steps: tuple[tuple[str, str, tuple[str, ...]], ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Take the paths apart, once."""
+        object.__setattr__(self, "_steps", tuple(_steps(path) for path in self.attributes))
+
+    def of(self, request: Request) -> dict[str, Value]:
+        """Return those attributes that the request has, by their paths, cut to a bearable length."""
+        found: dict[str, Value] = {}
+        for path, root, names in self._steps:
+            value: Value = _root(request, root)
+            for name in names:
+                if not isinstance(value, Mapping) or name not in value:
+                    break
+                value = value[name]
+            else:
+                found[path] = abridged(value)
+        return found
+
+
+NOTHING_MORE: Final = Contents()
+
+
+def decision_record(
+    decided: Decided,
+    contents: Contents = NOTHING_MORE,
+    pseudonym: Callable[[str, str], str] | None = None,
+) -> str:
+    """Return the body of a decision's record.
+
+    `pseudonym` gives, for a tenant and a subject of it, what stands in the record for the subject;
+    whole requests, which would name the subject all the same, then hold the pseudonym as well.
+    """
+    request, decision, time, latency_us, decision_id, request_id, pep, trace_id, facts, directory_revision = decided
+    asked = request_to_json(request)
+    if pseudonym is not None and request.subject:
+        asked["subject"] = pseudonym(request.tenant, request.subject)
+    members: dict[str, object] = {
+        "time": _time(time),
+        "kind": "decision",
+        "pep": cut(pep),
+        "subject": asked.get("subject"),
+        "anonymous": request.anonymous,
+        "client": request.client.id if request.client is not None else None,
+        "tenant": request.tenant,
+        "tool": request.tool,
+        "resource": _resource(request.resource) if request.resource is not None else None,
+        "decision": decision.effect.name,
+        "reason": decision.reason.name,
+        "rules": [cut(name) for name in decision.rules[:MAX_NAMES]],
+        "policy_revision": decision.policy_revision,
+        "directory_revision": directory_revision,
+        "request_digest": _digest(asked),
+        "attributes": contents.of(request) if contents.attributes else None,
+        "latency_us": latency_us,
+        "request_id": cut(request_id),
+        "decision_id": decision_id,
+        "trace_id": trace_id,
+        "contradictions": _contradictions(facts) if facts else None,
+        "obligations": [cut(obligation.name) for obligation in decision.obligations[:MAX_NAMES]],
+        "request": {**recorded_to_json(request), "check": asked} if contents.requests else None,
+    }
+    return _line({name: value for name, value in members.items() if value or name == "latency_us"})
+
+
+def request_digest(request: Request) -> str:
+    """Return the SHA-256, in hex, of a question in its canonical form: two spellings of it have one digest."""
+    return _digest(request_to_json(request))
+
+
+def authentication_record(
+    outcome: str, *, pep: str = "", method: str = "", reason: str = "", time: datetime | None = None
+) -> str:
+    """Return the body of an authentication event's record: who asked to come in, how, and what came of it.
+
+    `outcome` is "accepted" or "refused". Credentials are no argument, and so never in the log.
+    """
+    record = {"time": timestamp(time or datetime.now(UTC)), "kind": "authentication", "outcome": outcome}
+    more = {"pep": pep, "method": method, "reason": reason}
+    return _line(record | {name: cut(value) for name, value in more.items() if value})
 
 
 def act_record(name: str, act: Act, details: Mapping[str, object], time: datetime | None = None) -> str:
@@ -18,14 +162,86 @@ def act_record(name: str, act: Act, details: Mapping[str, object], time: datetim
         "time": timestamp(time or datetime.now(UTC)),
         "kind": "act",
         "act": name,
-        "author": act.author,
+        "author": cut(act.author),
         "via": act.via,
     }
     if act.note:
-        record["note"] = act.note
-    return json.dumps({**record, **details}, separators=(",", ":"))
+        record["note"] = cut(act.note)
+    return _line({**record, **details})
+
+
+def loss_record(dropped: int, since: datetime, time: datetime | None = None) -> str:
+    """Return the body of the record that says how many others are missing, and since when."""
+    return _line(
+        {
+            "time": timestamp(time or datetime.now(UTC)),
+            "kind": "loss",
+            "dropped": dropped,
+            "since": timestamp(since),
+        }
+    )
 
 
 def timestamp(time: datetime) -> str:
     """Return a time as RFC 3339 in UTC, to the microsecond."""
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def cut(text: str) -> str:
+    """Return a text that is no longer than a record's strings may be; `…` stands for what was cut off."""
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
+def _digest(asked: dict[str, object]) -> str:
+    return sha256(_canonical(asked).encode()).hexdigest()
+
+
+def _time(nanoseconds: int) -> str:
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return f"{_second(seconds)}.{rest // 1_000:06}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="seconds").removesuffix("+00:00")
+
+
+def _resource(resource: Resource) -> dict[str, str]:
+    form = {}
+    if resource.type:
+        form["type"] = resource.type
+    if resource.id:
+        form["id"] = cut(resource.id)
+    if resource.tenant:
+        form["tenant"] = resource.tenant
+    return form
+
+
+def _contradictions(facts: Sequence[Fact]) -> list[dict[str, object]]:
+    found = [fact for fact in facts if fact.contradicted][:MAX_NAMES]
+    return [
+        {"path": cut(fact.path), "given": abridged(fact.given), "directory": abridged(fact.value)} for fact in found
+    ]
+
+
+def _steps(path: str) -> tuple[str, str, tuple[str, ...]]:
+    for root in _ROOTS:
+        names = path.removeprefix(f"{root}.")
+        if names != path and all(names.split(".")):
+            return path, root, tuple(names.split("."))
+    roots = ", ".join(f"`{root}.`" for root in _ROOTS)
+    raise ValueError(f"`{path}` is no path of an attribute: it must begin with one of {roots} and go on with names")
+
+
+def _root(request: Request, root: str) -> Attributes:
+    match root:
+        case "arguments":
+            return request.arguments
+        case "context":
+            return request.context
+        case "subject_attributes":
+            return request.subject_attributes
+        case "resource.attributes":
+            return request.resource.attributes if request.resource is not None else {}
+        case _:
+            return request.client.attributes if request.client is not None else {}

@@ -17,12 +17,13 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from authz.audit.chain import statement
 from authz.errors import LoadError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from authz.audit.chain import Head
+    from authz.audit.chain import Head, HeadKind
 
 _MAX_BYTES: Final = 16 * 1024
 
@@ -34,9 +35,9 @@ class Signer:
         """Sign with this key."""
         self._key = key
 
-    def sign(self, head: Head, time: str) -> bytes:
+    def sign(self, head: Head, time: str, kind: HeadKind = "head") -> bytes:
         """Return the signature of a head, 64 bytes."""
-        return self._key.sign(head.statement(time))
+        return self._key.sign(statement(kind, head, time))
 
     @property
     def public(self) -> Verifier:
@@ -51,10 +52,14 @@ class Verifier:
         """Check with this key."""
         self._key = key
 
-    def verify(self, head: Head, time: str, signature: bytes) -> bool:
+    def verify(self, head: Head, time: str, signature: bytes, kind: HeadKind = "head") -> bool:
         """Say whether the signature is this key's, over this very head and time."""
+        return self.covers(statement(kind, head, time), signature)
+
+    def covers(self, stated: bytes, signature: bytes) -> bool:
+        """Say whether the signature is this key's, over this statement."""
         try:
-            self._key.verify(signature, head.statement(time))
+            self._key.verify(signature, stated)
         except InvalidSignature:
             return False
         return True

@@ -8,6 +8,8 @@ only one command needs stand inside it: how soon `check` answers is a published 
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import click
@@ -21,6 +23,7 @@ from authz.cli.options import (
     now_option,
     policies_argument,
     request_flags,
+    stored_option,
 )
 
 if TYPE_CHECKING:
@@ -29,7 +32,8 @@ if TYPE_CHECKING:
 
     from authz.cli.questions import Question
     from authz.json_form import Call
-    from authz.model import Decision, Explanation
+    from authz.model import Decision, Explanation, Fact, Request
+    from authz.pdp.program import Program as Compiled
 
     Answer: TypeAlias = tuple[Decision, Explanation | None]
     Format: TypeAlias = Literal["human", "json"]
@@ -56,6 +60,7 @@ def main() -> None:
 @click.option("--request", "request_file", metavar="FILE", help="A request, or JSON lines of them; `-` is stdin.")
 @click.option("--lines", is_flag=True, help="The file holds JSON lines, whatever it looks like.")
 @click.option("--server", metavar="HOST:PORT", help="Ask this running server instead of evaluating POLICIES.")
+@stored_option
 @click.option("--timeout", type=float, default=5.0, metavar="SECONDS", help="How long to wait.", show_default=True)
 @request_flags(call=True)
 @now_option
@@ -66,6 +71,7 @@ def check(  # noqa: PLR0913, PLR0917  # one parameter an option
     request_file: str | None,
     lines: bool,  # noqa: FBT001  # click passes it by name
     server: str | None,
+    store: str | None,
     timeout: float,
     flags: RequestFlags,
     now: str | None,
@@ -77,38 +83,44 @@ def check(  # noqa: PLR0913, PLR0917  # one parameter an option
     """
     if (policies is None) == (server is None):
         raise click.UsageError("give either POLICIES or `--server`")
+    if server is not None and store is not None:
+        raise click.UsageError("`--server` and `--store` cannot be given together: a server completes from its own")
     if server is not None and now is not None:
         raise click.UsageError("`--now` cannot be sent: a server decides by its own clock")
     if request_file is None:
         if lines:
             raise click.UsageError("`--lines` needs `--request`")
         value = _from_flags(flags)
-        return _ask_one(_asker(policies, server, timeout), _call(value, now), format_)
+        with _asker(policies, server, store, timeout) as ask:
+            return _ask_one(ask, _call(value, now), format_)
     _no_flags_beside_a_file(flags)
-    return _ask_file(_asker(policies, server, timeout), request_file, lines, now, format_)
+    with _asker(policies, server, store, timeout) as ask:
+        return _ask_file(ask, request_file, lines, now, format_)
 
 
 @main.command(epilog=VALUES_NOTE, example=f"authz-eval explain {_EXAMPLE}")
 @policies_argument
 @click.option("--request", "request_file", metavar="FILE", help="A request; `-` is stdin.")
+@stored_option
 @request_flags(call=True)
 @now_option
 @format_option
 @reported
-def explain(policies: str, request_file: str | None, flags: RequestFlags, now: str | None, format_: Format) -> ExitCode:
+def explain(  # one parameter an option
+    policies: str, request_file: str | None, store: str | None, flags: RequestFlags, now: str | None, format_: Format
+) -> ExitCode:
     """Decide one request and show how.
 
     Prints each rule that could have had a say, each condition with the values it saw, and the nearest miss.
     """
-    from authz.pap.loader import load
-
-    program = load(policies).program
     if request_file is None:
         value = _from_flags(flags)
     else:
         _no_flags_beside_a_file(flags)
         value = _only(request_file)
-    explanation = program.explain(_call(value, now).request)
+    with _asker(policies, None, store) as ask:
+        _, explanation = ask(replace(_call(value, now), explain=True, min_policy_revision=""))
+    assert explanation is not None  # it was asked for
     if format_ == "json":
         print_json(_answer_to_json(explanation.decision, explanation), indent=2)
     else:
@@ -313,26 +325,56 @@ def completion(shell: str) -> ExitCode:
 # --- Asking ---------------------------------------------------------------------------------
 
 
-def _asker(policies: str | None, server: str | None, timeout: float) -> Callable[[Call], Answer]:
+@contextmanager
+def _asker(
+    policies: str | None, server: str | None, store: str | None, timeout: float = 0
+) -> Iterator[Callable[[Call], Answer]]:
     if server is not None:
         from authz.cli.remote import connect
 
-        return connect(server, timeout)
+        yield connect(server, timeout)
+        return
     from authz.errors import InvalidRequestError
     from authz.pap.loader import load
 
     assert policies is not None  # checked by the command
     program = load(policies).program
+    with _completer(store) as complete:
 
-    def ask(call: Call) -> Answer:
-        if call.min_policy_revision not in {"", program.revision}:
-            raise InvalidRequestError("min_policy_revision", "is not the revision of this policy")
-        if call.explain:
-            explanation = program.explain(call.request)
-            return explanation.decision, explanation
-        return program.decide(call.request), None
+        def ask(call: Call) -> Answer:
+            if call.min_policy_revision not in {"", program.revision}:
+                raise InvalidRequestError("min_policy_revision", "is not the revision of this policy")
+            request, facts = complete(call.request, program)
+            if call.explain:
+                explanation = program.explain(request, facts)
+                return explanation.decision, explanation
+            return program.decide(request), None
 
-    return ask
+        yield ask
+
+
+@contextmanager
+def _completer(path: str | None) -> Iterator[Callable[[Request, Compiled], tuple[Request, tuple[Fact, ...]]]]:
+    """Give what completes a request from a store; without one, requests stay as they are."""
+    if path is None:
+        yield lambda request, _: (request, ())
+        return
+    from pathlib import Path
+
+    from authz.directory.completion import Completer
+    from authz.stores.sqlite.store import open_store
+
+    store = open_store(Path(path), readonly=True)
+    try:
+        completer = Completer(store.directory)
+
+        def complete(request: Request, program: Compiled) -> tuple[Request, tuple[Fact, ...]]:
+            completed = completer.complete(request, program)
+            return completed.request, completed.facts
+
+        yield complete
+    finally:
+        store.close()
 
 
 def _from_flags(flags: RequestFlags) -> object:

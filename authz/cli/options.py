@@ -153,6 +153,9 @@ def request_flags(*, call: bool) -> Callable[[Command], Command]:
 
 
 now_option = click.option("--now", metavar="TIME", help="The time of the decision, RFC 3339.  [default: the clock]")
+stored_option = click.option(
+    "--store", metavar="FILE", help="Complete the request from the directory in this store; it is only read."
+)
 format_option = click.option(
     "--format", "format_", type=click.Choice(["human", "json"]), default="human", help="How to print."
 )

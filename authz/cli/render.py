@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from authz.lang.ast import Span
     from authz.lang.diagnostics import Diagnostic
     from authz.lang.source import Source
-    from authz.model import ConditionTrace, Decision, Explanation, RuleTrace, Seen
+    from authz.model import ConditionTrace, Decision, Explanation, Fact, RuleTrace, Seen, Value
 
 TAB_WIDTH: Final = 4
 MAX_COLUMNS: Final = 160
@@ -212,9 +212,24 @@ def render_explanation(explanation: Explanation, paint: Paint = PLAIN) -> str:
     lines = [render_decision(explanation.decision, paint)]
     for rule in explanation.rules:
         lines += ["", *_rule(rule, rule.name in explanation.decision.rules, paint)]
+    if explanation.facts:
+        lines += ["", paint("from the directory", BOLD) + ":", *map(_fact, explanation.facts)]
     if explanation.nearest not in {"", explanation.decision.message}:
         lines += ["", f"{paint('nearest miss', BOLD)}: {printable(explanation.nearest)}"]
     return "\n".join(lines)
+
+
+def _fact(fact: Fact) -> str:
+    line = f"  {printable(fact.path)} is {_short(fact.value)}"
+    if fact.contradicted:
+        line += f", not {_short(fact.given)} as the request says"
+    return line
+
+
+def _short(value: Value) -> str:
+    from authz.json_form import abridged  # noqa: PLC0415  # start-up: only explanations need it
+
+    return json_text(abridged(value))
 
 
 def _rule(rule: RuleTrace, decided: bool, paint: Paint) -> Iterator[str]:  # noqa: FBT001  # private, one caller

@@ -9,12 +9,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from authz.errors import AuthzError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from authz.model import Value
+
+MAX_ENTRY_BYTES: Final = 64 * 1024
+"""Bytes of one entry's attributes and of what it is in, each as JSON."""
+HINTS: Final = ("read_only", "destructive", "idempotent", "open_world")
+"""The attributes of a tool that are true or false; one that is missing was not given."""
+
+
+class EntityError(AuthzError):
+    """Raised when an entry is malformed; `member` is the part of its record that is wrong, "" for the whole."""
+
+    def __init__(self, kind: str, member: str, problem: str) -> None:
+        """Say what kind of entry it is, as far as that is known, and what is wrong with it."""
+        text = f"`{member}` {problem}" if member else problem
+        super().__init__(f"{kind}: {text}" if kind else text)
+        self.member = member
+        self.problem = problem
 
 
 class Kind(StrEnum):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from authz.directory.entities import Entity, Key, Kind
+    from authz.directory.groups import GroupCycleError
     from authz.model import Act
 
 
@@ -26,13 +27,20 @@ class DirectoryStore(Protocol):
     def roles_of(self, tenant: str, principals: Sequence[str]) -> frozenset[str]:
         """Return the roles bound to any of these principals, each `subject:ID` or `group:ID`."""
 
+    def servers_of(self, tenant: str, tool: str) -> Sequence[str]:
+        """Return the servers that offer a tool of this name in a tenant, sorted bytewise."""
+
     def revision(self) -> int:
         """Return a number that grows with every change; quick enough to ask before every decision."""
 
-    def write(self, entities: Iterable[Entity], act: Act) -> int:
+    def write(
+        self, entities: Iterable[Entity], act: Act, refused: Callable[[GroupCycleError, Key], None] | None = None
+    ) -> int:
         """Put entries in the place of those with the same keys; return how many. All or none.
 
-        Raises `GroupCycleError` where groups would then be in themselves.
+        Of entries with one key the last counts. Raises `GroupCycleError` where groups would then be in
+        themselves; where `refused` is given, the group that closes the cycle is left out and told to it.
+        The entries must be valid (`authz.directory.entities.checked`).
         """
 
     def delete(self, keys: Sequence[Key], act: Act) -> int:

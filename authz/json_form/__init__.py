@@ -6,10 +6,12 @@ reverse, and a name that occurs twice is refused wherever it stands (L60).
 
 text       JSON text → values, within bounds
 requests   values → a request, and what its asker wants beside the decision
+recorded   a request → values, so that it can be decided again, and back
 answers    decision, explanation → values
 """
 
 from authz.json_form.answers import abridged, decision_to_json, explanation_to_json
+from authz.json_form.recorded import recorded_to_json, request_from_recorded, request_to_json
 from authz.json_form.requests import (
     Call,
     call_from_json,
@@ -31,7 +33,10 @@ __all__ = [
     "decision_to_json",
     "explanation_to_json",
     "read_json",
+    "recorded_to_json",
     "refuse_unsupported",
     "request_from_json",
+    "request_from_recorded",
+    "request_to_json",
     "shown",
 ]

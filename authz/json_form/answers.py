@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from authz.model import ConditionTrace, Decision, Explanation, Obligation, RuleTrace, Seen, Value
+    from authz.model import ConditionTrace, Decision, Explanation, Fact, Obligation, RuleTrace, Seen, Value
 
 _MAX_SEEN_TEXT: Final = 1_000
 _MAX_SEEN_VALUES: Final = 100
@@ -38,7 +38,13 @@ def decision_to_json(
 
 def explanation_to_json(explanation: Explanation) -> dict[str, object]:
     """Return the JSON form of the Explanation message, which does not repeat the decision."""
-    return _filled({"rules": [_rule_to_json(rule) for rule in explanation.rules], "nearest": explanation.nearest})
+    return _filled(
+        {
+            "rules": [_rule_to_json(rule) for rule in explanation.rules],
+            "nearest": explanation.nearest,
+            "facts": [_fact_to_json(fact) for fact in explanation.facts],
+        }
+    )
 
 
 def abridged(value: Value) -> Value:
@@ -110,6 +116,13 @@ def _condition_to_json(condition: ConditionTrace) -> dict[str, object]:
             "seen": [_seen_to_json(seen) for seen in condition.seen],
         }
     )
+
+
+def _fact_to_json(fact: Fact) -> dict[str, object]:
+    form: dict[str, object] = {"path": fact.path, "value": abridged(fact.value)}
+    if fact.contradicted:
+        form |= {"contradicted": True, "given": abridged(fact.given)}
+    return form
 
 
 def _seen_to_json(seen: Seen) -> dict[str, object]:

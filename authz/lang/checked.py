@@ -46,6 +46,16 @@ class Read(Node):
     place: Place
 
 
+class Follow(Node):
+    """An attribute of the entity that a reference leads to (L12); `target` is its type, `keys` start there."""
+
+    reference: Read | Follow
+    target: str
+    keys: tuple[str | Core, ...]
+    type: Type
+    place: Place
+
+
 class Builtin(Node):
     """What every request has a place for, such as `subject.id`, `tenant` or `now`."""
 
@@ -63,7 +73,7 @@ class Held(Node):
 
 
 class Unknown(Node):
-    """What cannot be known: an attribute of a referenced entity that no directory supplies."""
+    """Stands for what is wrong and reported; no valid policy holds it."""
 
     type: Type
     place: Place
@@ -190,7 +200,7 @@ class Matches(Node):
 class Has(Node):
     """Whether an attribute is there and of its type."""
 
-    operand: Read | Builtin | Unknown
+    operand: Read | Follow | Builtin | Unknown
     place: Place
 
 
@@ -222,6 +232,7 @@ class Call(Node):
 Core: TypeAlias = (
     Const
     | Read
+    | Follow
     | Builtin
     | Held
     | Unknown

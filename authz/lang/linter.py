@@ -119,13 +119,13 @@ def dynamic_attributes(policy: CheckedPolicySet) -> Iterator[Diagnostic]:
     """Warn of attributes that nothing declares: their types are known only when they are read (L13)."""
     for condition in _conditions(policy):
         for node in _nodes(condition):
-            if isinstance(node, checked.Read) and node.type.kind == "dynamic":
+            if isinstance(node, (checked.Read, checked.Follow)) and node.type.kind == "dynamic":
                 text = node.place.source.slice(node.place.span)
                 yield _warning(
                     "dynamic-attribute",
                     f"`{text}` is not declared, so its type is not checked",
                     node.place,
-                    _how_to_declare(node.root),
+                    _how_to_declare(_shape(node)),
                 )
 
 
@@ -140,11 +140,18 @@ def denies_on_optional(policy: CheckedPolicySet) -> Iterator[Diagnostic]:
     for rule in _rules(policy):
         if rule.kind != "deny":
             continue
-        guarded = {_key(node.operand) for node in _nodes(rule.condition) if isinstance(node, checked.Has)}
+        guarded = {
+            _key(part)
+            for node in _nodes(rule.condition)
+            if isinstance(node, checked.Has)
+            for part in _way(node.operand)
+        }
         for node in _nodes(rule.condition):
-            if not isinstance(node, checked.Read) or _key(node) in guarded or _is_guarded(node, rule.condition):
+            if not isinstance(node, (checked.Read, checked.Follow)):
                 continue
-            if (node.root, node.keys[0]) in optional:
+            if _key(node) in guarded or _is_guarded(node, rule.condition):
+                continue
+            if node.keys and (_shape(node), node.keys[0]) in optional:
                 text = node.place.source.slice(node.place.span)
                 yield _warning(
                     "optional-in-deny",
@@ -154,15 +161,36 @@ def denies_on_optional(policy: CheckedPolicySet) -> Iterator[Diagnostic]:
                 )
 
 
-def _is_guarded(read: checked.Read, condition: Core | None) -> bool:
+def _is_guarded(read: checked.Read | checked.Follow, condition: Core | None) -> bool:
     """Say whether `??` gives the attribute a value where it is missing."""
     coalesced = (item for node in _nodes(condition) if isinstance(node, checked.Coalesce) for item in node.items[:-1])
-    return any(_key(item) == _key(read) for item in coalesced)
+    return any(_key(part) == _key(read) for item in coalesced for part in _way(item))
 
 
 def _key(node: object) -> object:
     """Return what names an attribute, wherever it stands."""
-    return (node.root, node.keys) if isinstance(node, checked.Read) else None
+    match node:
+        case checked.Read(root, keys):
+            return root, keys
+        case checked.Follow(reference, _, keys):
+            return _key(reference), keys
+        case _:
+            return None
+
+
+def _way(node: Core) -> Iterator[Core]:
+    """Yield an attribute and the references that lead to it."""
+    yield node
+    while isinstance(node, checked.Follow):
+        node = node.reference
+        yield node
+
+
+def _shape(node: checked.Read | checked.Follow) -> str:
+    """Return the kind of shape that would declare an attribute."""
+    if isinstance(node, checked.Read):
+        return node.root
+    return "subject" if node.target == "subject" else "resource"
 
 
 def _optional_attributes(policy: CheckedPolicySet) -> set[tuple[str, object]]:

@@ -4,4 +4,6 @@ walk       a directory → the files of a policy; decoding turns their bytes int
 loader     a directory → a program; manifest checks its files against authz.sum, collector saves time
 scenario   a test file → requests and expectations; clauses reads the parts of a caller
 testing    runs them; coverage counts what they reached; report and junit show it
+history    versions and activations, and what keeps them: a Protocol
+versions   files → a version; put it, activate it, roll back
 """

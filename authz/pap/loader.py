@@ -20,11 +20,14 @@ from authz.errors import LoadError, PolicyError
 from authz.lang.ast import PolicyFile, Span
 from authz.lang.diagnostics import in_order
 from authz.lang.limits import DEFAULT_LIMITS, Limits
+from authz.lang.source import TEST_SUFFIX
 from authz.pap import collector
 from authz.pap.decoding import ReadFile, decode, too_large, too_much, unreadable, without_text
 from authz.pap.walk import FoundFile, Kind, find_below, inside, shown, strerror, twins
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from authz.lang.ast import TestFile
     from authz.lang.checked import CheckedPolicySet
     from authz.lang.diagnostics import Diagnostic
@@ -44,8 +47,11 @@ __all__ = [
     "decode",
     "find_files",
     "load",
+    "load_files",
+    "load_test_files",
     "load_tests",
     "lock_folder",
+    "read_all_files",
     "read_files",
     "read_sources",
     "too_large",
@@ -92,13 +98,26 @@ def load(path: StrPath, limits: Limits = DEFAULT_LIMITS) -> LoadedPolicy:
     unreadable or no regular file. Either way nothing is loaded.
     """
     with collector.paused():
-        sources, trees, findings = _parse(_verified(path, limits), limits)
-        from authz.lang.validator import validate  # noqa: PLC0415  # `fmt` and `lock` start without it
+        return _load(_verified(path, limits), limits)
 
-        checked = validate(tuple(zip(sources, trees, strict=True)), limits, findings)
-        from authz.pdp.compiler import compile_policy  # noqa: PLC0415  # as above
 
-        return LoadedPolicy(sources, checked, compile_policy(checked))
+def load_files(files: Iterable[ReadFile], limits: Limits = DEFAULT_LIMITS) -> LoadedPolicy:
+    """Check and compile a policy whose files are in memory, in whatever order they come; tests are left out.
+
+    Raises `PolicyError`, as `load` does.
+    """
+    with collector.paused():
+        return _load(_within(files, limits, tests=False), limits)
+
+
+def _load(read: Collected, limits: Limits) -> LoadedPolicy:
+    sources, trees, findings = _parse(read, limits)
+    from authz.lang.validator import validate  # noqa: PLC0415  # `fmt` and `lock` start without it
+
+    checked = validate(tuple(zip(sources, trees, strict=True)), limits, findings)
+    from authz.pdp.compiler import compile_policy  # noqa: PLC0415  # as above
+
+    return LoadedPolicy(sources, checked, compile_policy(checked))
 
 
 def load_tests(path: StrPath, limits: Limits = DEFAULT_LIMITS) -> tuple[tuple[Source, TestFile], ...]:
@@ -106,12 +125,19 @@ def load_tests(path: StrPath, limits: Limits = DEFAULT_LIMITS) -> tuple[tuple[So
 
     Raised are `PolicyError` and `LoadError`, as in `load`.
     """
+    return _parse_tests(collect_files(path, limits, "tests"), limits)
+
+
+def load_test_files(files: Iterable[ReadFile], limits: Limits = DEFAULT_LIMITS) -> tuple[tuple[Source, TestFile], ...]:
+    """Read the tests among files in memory, in whatever order they come. Raises `PolicyError`."""
+    return _parse_tests(_within(files, limits, tests=True), limits)
+
+
+def _parse_tests(read: Collected, limits: Limits) -> tuple[tuple[Source, TestFile], ...]:
     from authz.lang.parser import parse_tests  # noqa: PLC0415  # as above
 
     tests: list[tuple[Source, TestFile]] = []
-    findings: list[Diagnostic] = []
-    read = collect_files(path, limits, "tests")
-    findings += read.findings
+    findings = list(read.findings)
     for file in read.files:
         source, problems = decode(file)
         findings += problems
@@ -166,6 +192,18 @@ def read_files(path: StrPath, limits: Limits = DEFAULT_LIMITS, kind: Kind = "pol
     return read.files
 
 
+def read_all_files(path: StrPath, limits: Limits = DEFAULT_LIMITS) -> tuple[ReadFile, ...]:
+    """Return the files of a policy and then its tests, after checking the manifest (L7).
+
+    Raised are `PolicyError` where one is too large or not the locked one, and `LoadError` as in
+    `load`.
+    """
+    policies, tests = _verified(path, limits), collect_files(path, limits, "tests")
+    if policies.findings or tests.findings:
+        raise PolicyError(in_order((*policies.findings, *tests.findings)))
+    return (*policies.files, *tests.files)
+
+
 def collect_files(path: StrPath, limits: Limits = DEFAULT_LIMITS, kind: Kind = "policies") -> Collected:
     """Read the files of a policy as `read_files` does, with a finding where one is too large (L6).
 
@@ -193,6 +231,30 @@ def collect_files(path: StrPath, limits: Limits = DEFAULT_LIMITS, kind: Kind = "
             read.append(ReadFile(found.name, found.shown, data))
     if problems:
         raise LoadError("; ".join(problems))
+    return Collected(tuple(read), tuple(unread), tuple(findings))
+
+
+def _within(files: Iterable[ReadFile], limits: Limits, *, tests: bool) -> Collected:
+    """Return the policy files or the tests among files in memory as `collect_files` returns those on disk."""
+    read: list[ReadFile] = []
+    unread: list[FoundFile] = []
+    findings: list[Diagnostic] = []
+    left = limits.policy_bytes
+    for file in sorted(files, key=lambda file: file.name.encode("utf-8", "surrogatepass")):
+        if file.name.endswith(TEST_SUFFIX) is not tests:
+            continue
+        found = FoundFile(file.name, file.shown)
+        left -= len(file.data)
+        if len(file.data) > limits.file_bytes:
+            findings.append(too_large(found, limits))
+        elif left < 0:
+            findings.append(too_much(found, limits))
+        else:
+            read.append(file)
+            continue
+        unread.append(found)
+        if left < 0:
+            break
     return Collected(tuple(read), tuple(unread), tuple(findings))
 
 

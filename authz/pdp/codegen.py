@@ -307,7 +307,7 @@ class Emitter:
             return self.constant("".join(cast("tuple[str, ...]", piece)))
         return f"join(({', '.join(map(self.part, piece))},))"
 
-    def has(self, operand: checked.Read | checked.Builtin | checked.Unknown) -> str:
+    def has(self, operand: checked.Read | checked.Follow | checked.Builtin | checked.Unknown) -> str:
         return "False" if isinstance(operand, checked.Unknown) else f"({self.any_value(operand)} is not None)"
 
     # --- Held scopes and roles ----------------------------------------------------------------
@@ -374,7 +374,7 @@ class Emitter:
 
     def raw(self, node: Core) -> str:
         """Write a value whose type a comparison with a constant string will settle."""
-        if isinstance(node, checked.Read) and all(isinstance(key, str) for key in node.keys):
+        if isinstance(node, (checked.Read, checked.Follow)) and all(isinstance(key, str) for key in node.keys):
             return self.walk(node)
         return self.value(node, "string")
 
@@ -383,7 +383,7 @@ class Emitter:
         match node:
             case checked.Const(value):
                 return self.constant(value)
-            case checked.Read():
+            case checked.Read() | checked.Follow():
                 return self.read(node)
             case checked.Builtin(name):
                 needed, text = _BUILTINS[name]
@@ -415,17 +415,21 @@ class Emitter:
         text = self.any_value(node)
         return text if kind_of(_type(node)) == "set" else f"as_set({text})"
 
-    def walk(self, node: checked.Read) -> str:
-        root = self.local(_ROOTS[node.root])
+    def walk(self, node: checked.Read | checked.Follow) -> str:
+        root = self.entity(node) if isinstance(node, checked.Follow) else self.local(_ROOTS[node.root])
         if len(node.keys) == 1 and isinstance(node.keys[0], str):
             return f"{root}.get({self.constant(node.keys[0])})"
         return f"walk({root}, ({self.keys(node)}))"
 
-    def keys(self, node: checked.Read) -> str:
+    def entity(self, node: checked.Follow) -> str:
+        """Write the attributes of the entity that a reference leads to; none where there is no such entity."""
+        return f"follow(q.entities, {self.constant(node.target)}, {self.read(node.reference)})"
+
+    def keys(self, node: checked.Read | checked.Follow) -> str:
         keys = [self.constant(key) if isinstance(key, str) else self.value(key, "string") for key in node.keys]
         return "".join(f"{key}, " for key in keys)
 
-    def read(self, node: checked.Read) -> str:
+    def read(self, node: checked.Read | checked.Follow) -> str:
         text = self.walk(node)
         name = self.temporary()
         match node.type.kind:
@@ -448,13 +452,20 @@ class Emitter:
             if isinstance(item, checked.Unknown):
                 continue
             value = self.typed(item, kind) if kind != "dynamic" else self.any_value(item)
-            if isinstance(item, checked.Read):
-                missing = f"absent({self.local(_ROOTS[item.root])}, ({self.keys(item)}))"
-            else:
-                missing = f"{self.any_value(item)} is None"
-            pairs.append(f"({missing}, {value}), ")
+            pairs.append(f"({self.absent(item)}, {value}), ")
         text = self.typed(last, kind) if kind != "dynamic" else self.any_value(last)
         return f"first_present(({''.join(pairs)}), {text})"
+
+    def absent(self, node: Core) -> str:
+        """Write that an attribute is missing, rather than there and of the wrong type (L37)."""
+        match node:
+            case checked.Read():
+                return f"absent({self.local(_ROOTS[node.root])}, ({self.keys(node)}))"
+            case checked.Follow(reference, target):
+                lost = f"{self.absent(reference)}, {self.constant(target)}, {self.read(reference)}"
+                return f"absent_behind(q.entities, {lost}, ({self.keys(node)}))"
+            case _:
+                return f"{self.any_value(node)} is None"
 
     def sum(self, node: checked.Sum) -> str:
         kind = node.type.kind

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from authz.lang import checked
 from authz.lang.types import STRING, Type, kind_of, set_of
 from authz.lang.values import split_path
 from authz.model import ConditionTrace, Explanation, Outcome, Reason, RuleTrace, Seen
 from authz.pdp.codegen import condition_tests, value_of
-from authz.pdp.runtime import absent
+from authz.pdp.runtime import absent, absent_behind
 from authz.pdp.steps import is_foreign, may_apply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from authz.lang.checked import CheckedPolicySet, Core, Place, Rule
-    from authz.model import Decision, Request, Value
+    from authz.model import Decision, Fact, Request, Value
     from authz.pdp.codegen import Test
     from authz.pdp.plan import CompiledRule, Plan
     from authz.pdp.program import Program
@@ -92,15 +93,28 @@ def _atoms(condition: Core | None) -> Iterator[Core]:
 # --- Traces ---------------------------------------------------------------------------------
 
 
-def explain(program: Program, request: Request) -> Explanation:
+def explain(program: Program, request: Request, facts: tuple[Fact, ...] = ()) -> Explanation:
     """Decide, and trace every statement that applies to the tool, the resource's type and the tenant."""
     decision = program.decide(request)
+    if decision.reason is Reason.TENANT_MISMATCH and any(f.path == "resource.tenant" for f in facts):
+        request, facts = _without_foreign(request), tuple(f for f in facts if not _is_foreign(f))
     plan = program.plan(request)
     compiled = [*plan.denies, *plan.requirements, *plan.scopes, *plan.allows]
     foreign = is_foreign(plan, request)
     traces = [_trace(rule, request, foreign=foreign) for rule in compiled]
-    traces += [_trace_role(role, true, false, plan.view, request) for role, true, false in _asked_roles(plan)]
-    return Explanation(decision, tuple(traces), _nearest(plan, request, decision))
+    traces += [_trace_role(role, true, false, plan.view, request) for role, true, false in asked_roles(plan)]
+    return Explanation(decision, tuple(traces), _nearest(plan, request, decision), facts)
+
+
+def _without_foreign(request: Request) -> Request:
+    """Leave out what the directory says of another tenant's resource: the asker may only learn that it is one."""
+    resource = request.resource
+    assert resource is not None  # it is what the directory says the tenant of
+    return replace(request, resource=replace(resource, attributes={}, ancestors=()), entities={})
+
+
+def _is_foreign(fact: Fact) -> bool:
+    return fact.path.startswith("resource.") and fact.path != "resource.tenant"
 
 
 def _outcome(*, true: bool, false: bool) -> Outcome:
@@ -130,13 +144,13 @@ def _crooked_path(view: View, atom: Core, request: Request) -> Iterator[Seen]:
             yield Seen(_text(atom.operand.place), path[:_SHOWN_CHARACTERS], "is not a normal path")
 
 
-def _asked_roles(plan: Plan) -> Iterator[tuple[checked.DerivedRole, Test, Test]]:
+def asked_roles(plan: Plan) -> Iterator[tuple[checked.DerivedRole, Test, Test]]:
     """Yield the derived roles that some rule of the plan asks for, by name or as part of `roles`."""
     asked: set[str] = set()
     for rule in (*plan.denies, *plan.requirements, *plan.allows):
         if isinstance(rule.rule.who, checked.Names) and rule.rule.who.what == "role":
             asked.update(rule.rule.who.names)
-        if any(isinstance(node, checked.Held) and node.what == "roles" for node in _nodes(rule.rule.condition)):
+        if any(isinstance(node, checked.Held) and node.what == "roles" for node in nodes_of(rule.rule.condition)):
             yield from plan.view.derived
             return
     yield from ((role, true, false) for role, true, false in plan.view.derived if not role.holds.isdisjoint(asked))
@@ -176,10 +190,11 @@ def _trace_condition(view: View, condition: Core | None, request: Request) -> It
         yield ConditionTrace(_text(atom.place), *_place(atom.place), outcome, seen)
 
 
-_Operand: TypeAlias = "checked.Read | checked.Builtin | checked.Held | checked.Unknown"
+_Operand: TypeAlias = "checked.Read | checked.Follow | checked.Builtin | checked.Held | checked.Unknown"
+_OPERANDS: Final = (checked.Read, checked.Follow, checked.Builtin, checked.Held, checked.Unknown)
 
 
-def _nodes(node: object) -> Iterator[object]:
+def nodes_of(node: object) -> Iterator[object]:
     """Yield an expression and all below it, in the order written."""
     waiting = [node]
     while waiting:
@@ -193,9 +208,9 @@ def _nodes(node: object) -> Iterator[object]:
 def _operands(atom: Core) -> Iterator[_Operand]:
     """Yield what an atom reads of the request, each once."""
     seen: set[str] = set()
-    for node in _nodes(atom):
-        if isinstance(node, (checked.Read, checked.Builtin, checked.Held, checked.Unknown)) and _name(node) not in seen:
-            seen.add(_name(node))
+    for node in nodes_of(atom):
+        if isinstance(node, _OPERANDS) and name_of(node) not in seen:
+            seen.add(name_of(node))
             yield node
 
 
@@ -206,24 +221,31 @@ def _ancestors(node: checked.InEntity) -> tuple[Core, ...]:
     return (checked.Read("subject", ("groups",), STRINGS, node.place), node.entities)
 
 
-def _name(node: _Operand) -> str:
+def name_of(node: _Operand) -> str:
+    """Return what a condition reads, as its path: `resource.folder.owner`."""
     match node:
         case checked.Builtin(name) | checked.Held(name):
             return name
         case checked.Read(root, keys):
-            return root + "".join(f".{key}" if isinstance(key, str) else f"[{_text(key.place)}]" for key in keys)
+            return root + _steps(keys)
+        case checked.Follow(reference, _, keys):
+            return name_of(reference) + _steps(keys)
         case _:
             return _text(node.place)
 
 
+def _steps(keys: Iterable[str | Core]) -> str:
+    return "".join(f".{key}" if isinstance(key, str) else f"[{_text(key.place)}]" for key in keys)
+
+
 def _see(view: View, node: _Operand, request: Request) -> Seen:
     value = value_of(view, node)(request)
-    name = _name(node)
+    name = name_of(node)
     if value is not None:
         return Seen(name, _shown(value, node))
     if isinstance(node, checked.Held):
         return Seen(name, problem="depends on a derived role that is unknown")
-    if isinstance(node, checked.Read) and not absent(_root(node, request), _keys(view, node, request)):
+    if isinstance(node, (checked.Read, checked.Follow)) and not _absent(view, node, request):
         return Seen(name, problem=f"is not a {kind_of(node.type)}" if node.type.kind != "dynamic" else "cannot be read")
     return Seen(name, problem="is missing")
 
@@ -239,7 +261,16 @@ def _root(node: checked.Read, request: Request) -> Any:
     return holder[node.root]
 
 
-def _keys(view: View, node: checked.Read, request: Request) -> list[Any]:
+def _absent(view: View, node: checked.Read | checked.Follow, request: Request) -> bool:
+    keys = _keys(view, node, request)
+    if isinstance(node, checked.Read):
+        return absent(_root(node, request), keys)
+    reference = value_of(view, node.reference)(request)
+    is_absent = reference is None and _absent(view, node.reference, request)
+    return absent_behind(request.entities, is_absent, node.target, reference, keys)
+
+
+def _keys(view: View, node: checked.Read | checked.Follow, request: Request) -> list[Any]:
     return [key if isinstance(key, str) else value_of(view, key)(request) for key in node.keys]
 
 

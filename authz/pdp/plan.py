@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from authz.lang import checked
 from authz.pdp.codegen import Emitter, Test
+from authz.pdp.references import Reference, references
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -152,6 +153,11 @@ class Plan:
     def allowed_by(self, bits: int) -> list[CompiledRule]:
         """Return the allows that `allowing` found."""
         return [rule for index, rule in enumerate(self.allows) if bits >> index & 1]
+
+    @cached_property
+    def references(self) -> tuple[Reference, ...]:
+        """Return the references that the rules follow."""
+        return references(self)
 
     @cached_property
     def grantable(self) -> tuple[tuple[str, frozenset[str]], ...]:

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from authz.lang.checked import CheckedPolicySet
-    from authz.model import Request
+    from authz.model import Fact, Request
     from authz.pdp.compiler import Planner
     from authz.pdp.explain import RuleOutline
     from authz.pdp.plan import CompiledRule, Plan
+    from authz.pdp.references import Reference
 
 _MAX_LOOKUPS: Final = 65_536
 _LONGEST_KEPT_NAME: Final = 256
@@ -59,9 +60,21 @@ class Program:
             case Step.TENANT:
                 return self._tenant(plan, request)
 
-    def explain(self, request: Request) -> Explanation:
-        """Answer a request and show how the answer came about: every rule that could have had a say."""
-        return explain.explain(self, request)
+    def explain(self, request: Request, facts: tuple[Fact, ...] = ()) -> Explanation:
+        """Answer a request and show how the answer came about: every rule that could have had a say.
+
+        `facts` are what the directory has brought into the request. Of a resource that it knows to be
+        another tenant's no more is shown than that, unless a rule reaches across tenants.
+        """
+        return explain.explain(self, request, facts)
+
+    def references(self, request: Request) -> tuple[Reference, ...]:
+        """Return the references that deciding a request follows: what `Request.entities` should hold."""
+        return self.plan(request).references
+
+    def is_global(self, type_: str) -> bool:
+        """Say whether resources of a type belong to no tenant (L12)."""
+        return type_ in self.policy.global_types
 
     def outline(self) -> tuple[RuleOutline, ...]:
         """Return every rule and condition of the policy, for coverage."""

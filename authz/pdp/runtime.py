@@ -54,6 +54,28 @@ def absent(attributes: Mapping[str, Any], keys: Iterable[Any]) -> bool:
     return False
 
 
+_NOTHING: Mapping[str, Any] = {}
+
+
+def follow(entities: Mapping[tuple[str, str], Mapping[str, Any]], target: str, reference: str | None) -> Any:
+    """Return the attributes of the entity that a reference names; none where there is no such entity (L12)."""
+    return _NOTHING if reference is None else entities.get((target, reference), _NOTHING)
+
+
+def absent_behind(
+    entities: Mapping[tuple[str, str], Mapping[str, Any]],
+    is_absent: bool,  # noqa: FBT001  # generated code passes it
+    target: str,
+    reference: str | None,
+    keys: Iterable[Any],
+) -> bool:
+    """Say whether what a reference leads to is missing: the reference, its entity, or the attribute there (L37)."""
+    if reference is None:
+        return is_absent
+    entity = entities.get((target, reference))
+    return entity is None or absent(entity, keys)
+
+
 def read_string(value: Any) -> str | None:
     """Read a string."""
     return value if type(value) is str else None

@@ -48,8 +48,12 @@ class View:
         """Return the derived roles with the tests of their conditions."""
         if not self._with_derived or not self._derived:
             return ()
-        inner = View(self._policy, self.sections, derived=False)
-        return tuple((role, *condition_tests(inner, role.condition)) for role in self._derived)
+        return tuple((role, *condition_tests(self.inner, role.condition)) for role in self._derived)
+
+    @cached_property
+    def inner(self) -> View:
+        """Return what the conditions of derived roles see."""
+        return View(self._policy, self.sections, derived=False)
 
     def scope_names(self, name: str) -> frozenset[str]:
         """Return the scopes that grant a scope (L10)."""

@@ -1,11 +1,19 @@
-"""The decision point as a gRPC service.
+"""The decision point as gRPC services.
 
-config      what an operator can set, and the address to listen on
-log         one line per record, safe to grep, nothing secret
-outlet      records on their way out, which hold up no answer
-gate        which calls run: a bound on their number and on that of streams, and what is under way
-service     DecisionService: bytes in, decision, bytes out
-health      the standard health service, and its end
-reload      the policy directory as it changes
-app         all of these together, from the first policy to the last answer
+config              what an operator can set, and the address to listen on
+listening           have a server listen, or say why it cannot
+log                 one line per record, safe to grep, nothing secret
+outlet              records on their way out, which hold up no answer
+gate                which calls run: a bound on their number and on that of streams, and what is under way
+asker               who asks, as far as gRPC tells
+service             DecisionService: bytes in, decision, bytes out
+health              the standard health service, and its end
+reload              where a policy comes from, and as it changes
+following           the active version in a store as such a source
+stored              the store as one process uses it
+keeping             the decision log that the settings ask for
+policy_service      PolicyService: versions and activations
+directory_service   DirectoryService: entries in and out
+admin               the listener of those two, and who may use it
+app                 all of these together, from the first policy to the last answer
 """

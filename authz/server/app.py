@@ -12,6 +12,7 @@ import grpc
 from google.protobuf.internal import api_implementation
 from grpc_health.v1 import health_pb2_grpc
 
+from authz.errors import StoreError
 from authz.pap.loader import load
 from authz.pdp.engine import Engine
 from authz.server.config import Config, ConfigError
@@ -62,6 +63,7 @@ class Server:
         self._stored: Stored | None = None
         self._log: Writer | None = None
         self._admin: Administration | None = None
+        self._drain_admin: Callable[[], None] = lambda: None
         self._closing = contextlib.ExitStack()
         self.health = Health()
         self.address = ""
@@ -116,7 +118,8 @@ class Server:
         self._service.drain()
         self.health.end()
         if self._admin is not None:
-            await self._admin.stop(0)
+            self._drain_admin()
+            await self._admin.stop(_MAX_LAME_S)
         assert self._server is not None  # stop() follows start()
         await self._server.stop(max(0.0, ends - asyncio.get_running_loop().time()))
         await self.close()
@@ -192,7 +195,7 @@ class Server:
         from authz.directory.completion import Completer  # noqa: PLC0415  # see above
 
         completer = Completer(self._closing.enter_context(contextlib.closing(self._stored.reader())).directory)
-        return lambda request, program: completer.complete(request, program.references)
+        return completer.complete
 
     async def _administrate(self) -> None:
         """Serve administration on a listener of its own, if there is one."""
@@ -206,14 +209,17 @@ class Server:
         policies = PolicyService(stored.policies, self._activated, self._logger)
         directory = DirectoryService(stored.directory, self._logger)
         handlers = {**named(admin.POLICIES, policies.handlers()), **named(admin.DIRECTORY, directory.handlers())}
-        self._closing.callback(policies.drain)
+        self._drain_admin = policies.drain
         self._admin = admin.Administration(config, handlers, self._refused)
         self.admin_address = await self._admin.start()
 
     async def _activated(self, _activation: Activation, _policy: LoadedPolicy) -> None:
-        """Decide by what the store says is active, if that is what is served."""
-        if self._config.policies is None:
-            await self.reloader.reload()
+        """Decide by what the store says is active, if that is what is served.
+
+        Raises `StoreError` where that cannot be loaded, so that nobody is told that it decides.
+        """
+        if self._config.policies is None and not await self.reloader.reload():
+            raise StoreError("it is active, but this server could not load it and goes on with the one before")
 
     def _refused(self, method: str) -> None:
         """Tell of an attempt to administrate without the token."""

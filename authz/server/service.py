@@ -1,30 +1,38 @@
-"""Answer the calls of DecisionService: bytes in, one decision by one revision, bytes out."""
+"""Answer the calls of DecisionService: bytes in, one decision by one revision, one record, bytes out."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 import uuid
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
 from authz import wire
-from authz.errors import InvalidRequestError
+from authz.audit.records import Decided
+from authz.errors import InvalidRequestError, StoreError
 from authz.json_form import Call
+from authz.server.asker import Asker, asker
 from authz.server.gate import cancelled_from_outside
 from authz.server.log import log_decision
 from authz.v1 import decision_pb2 as v1
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeAlias
 
     from structlog.typing import FilteringBoundLogger
 
+    from authz.audit.writer import Writer
+    from authz.directory.completion import Completed
+    from authz.model import Fact, Request
     from authz.pdp.engine import Engine
     from authz.pdp.program import Program
     from authz.server.gate import Context
+
+    Complete: TypeAlias = Callable[[Request, Program], Completed]
 
 _BREATH: Final = 25  # questions of a batch between two chances for other calls
 
@@ -33,12 +41,23 @@ class DecisionService:
     """The three methods, and the end of the streams."""
 
     def __init__(
-        self, engine: Engine, logger: FilteringBoundLogger, clock: Callable[[], datetime] | None = None
+        self,
+        engine: Engine,
+        logger: FilteringBoundLogger,
+        clock: Callable[[], datetime] | None = None,
+        log: Writer | None = None,
+        complete: Complete | None = None,
     ) -> None:
-        """Decide by this engine; `clock` gives the time of decisions instead of the program's own."""
+        """Decide by this engine; `clock` gives the time of decisions instead of the program's own.
+
+        `log` keeps each decision's record; without one, the server's own log has a line for it.
+        `complete` adds to a request what the directory knows, and raises `StoreError` where it cannot.
+        """
         self._engine = engine
         self._logger = logger
-        self._clock = clock
+        self._clock = clock or (_utc_now if log is not None and log.contents.requests else None)
+        self._log = log
+        self._complete = complete
         self._draining = False
         self._reads: set[asyncio.Future[Any]] = set()
         self.received = 0
@@ -58,51 +77,67 @@ class DecisionService:
             active = self._engine.active
             call = wire.read_check(data, self._now())
             active.require(call.min_policy_revision)
-            return self._decide(active.program, call).SerializeToString()
+            response, decided = self._decide(active.program, call, self._asker(context), len(data))
+            await self._keep(decided, size=len(data))
+            return response.SerializeToString()
         except Exception as error:  # noqa: BLE001  # the outermost handler: nothing may reach gRPC, which would tell all
             return await self._fail(context, "Check", error)
 
     async def batch_check(self, data: bytes, context: Context) -> bytes:
         """Answer the questions of one caller, all by the program that was active when they came."""
         try:
-            return (await self._batch(data)).SerializeToString()
+            return (await self._batch(data, self._asker(context))).SerializeToString()
         except Exception as error:  # noqa: BLE001  # as in check
             return await self._fail(context, "BatchCheck", error)
 
-    async def _batch(self, data: bytes) -> v1.BatchCheckResponse:
+    async def _batch(self, data: bytes, who: Asker) -> v1.BatchCheckResponse:
         active = self._engine.active
         batch = wire.read_batch_check(data, self._now())
         active.require(batch.min_policy_revision)
         results: list[v1.CheckResult] = []
-        for request in batch.requests():
-            if len(results) % _BREATH == _BREATH - 1:
-                await asyncio.sleep(0)
-            if isinstance(request, InvalidRequestError):
-                self._note("BatchCheck", request)
-                results.append(v1.CheckResult(error=wire.error_item(request)))
-                continue
-            try:
-                call = Call(request, batch.explain, batch.request_id)
-                results.append(v1.CheckResult(response=self._decide(active.program, call)))
-            except Exception as error:  # noqa: BLE001  # a defect spoils the one answer that it hits
-                self._note("BatchCheck", error)
-                results.append(v1.CheckResult(error=wire.error_item(error)))
+        unkept: list[Decided] = []
+        size = len(data)
+        try:
+            for request in batch.requests():
+                if len(results) % _BREATH == _BREATH - 1:
+                    await asyncio.sleep(0)
+                if isinstance(request, InvalidRequestError):
+                    self._note("BatchCheck", request)
+                    results.append(v1.CheckResult(error=wire.error_item(request)))
+                    continue
+                try:
+                    call = Call(request, batch.explain, batch.request_id)
+                    response, decided = self._decide(active.program, call, who, size)
+                    results.append(v1.CheckResult(response=response))
+                    unkept += decided
+                    size = 0  # the questions of a batch are counted once
+                except Exception as error:  # noqa: BLE001  # a defect spoils the one answer that it hits
+                    self._note("BatchCheck", error)
+                    results.append(v1.CheckResult(error=wire.error_item(error)))
+        except asyncio.CancelledError:
+            if self._log is not None:
+                self._log.note(*unkept, size=len(data))  # what was decided is recorded, though nobody waits any more
+            raise
+        await self._keep(unkept, size=len(data))
         return v1.BatchCheckResponse(results=results, policy_revision=active.program.revision)
 
     async def stream_check(self, _messages: object, context: Context) -> None:
         """Answer questions in their order until the asker or a drain ends the stream."""
         try:
+            who = self._asker(context)
             while (data := await self._next(context)) is not None:
-                await context.write(self._answer(data).SerializeToString())
+                await context.write((await self._answer(data, who)).SerializeToString())
         except Exception as error:  # noqa: BLE001  # as in check
             await self._fail(context, "StreamCheck", error)
 
-    def _answer(self, data: bytes) -> v1.StreamCheckResponse:
+    async def _answer(self, data: bytes, who: Asker) -> v1.StreamCheckResponse:
         active = self._engine.active
         try:
             call = wire.read_stream_check(data, self._now())
             active.require(call.min_policy_revision)
-            return v1.StreamCheckResponse(response=self._decide(active.program, call))
+            response, decided = self._decide(active.program, call, who, len(data))
+            await self._keep(decided, size=len(data))
+            return v1.StreamCheckResponse(response=response)
         except Exception as error:  # noqa: BLE001  # a bad question spoils only its own answer
             self._note("StreamCheck", error)
             return v1.StreamCheckResponse(error=wire.error_item(error))
@@ -136,20 +171,53 @@ class DecisionService:
     def _now(self) -> datetime | None:
         return self._clock() if self._clock is not None else None
 
-    def _decide(self, program: Program, call: Call) -> v1.CheckResponse:
+    def _asker(self, context: Context) -> Asker:
+        return asker(context) if self._log is not None else Asker()
+
+    def _decide(
+        self, program: Program, call: Call, who: Asker, size: int
+    ) -> tuple[v1.CheckResponse, tuple[Decided, ...]]:
+        """Decide; return the answer, and the record that must be kept before it is given."""
         started = time.perf_counter_ns()
-        explanation = program.explain(call.request) if call.explain else None
-        decision = explanation.decision if explanation else program.decide(call.request)
+        completed = self._complete(call.request, program) if self._complete is not None else None
+        request = completed.request if completed is not None else call.request
+        facts = completed.facts if completed is not None and call.explain else ()
+        explanation = program.explain(request, facts) if call.explain else None
+        decision = explanation.decision if explanation else program.decide(request)
         decision_id = uuid.uuid4().hex
-        log_decision(
-            self._logger,
-            call.request,
-            decision,
-            request_id=call.request_id,
-            decision_id=decision_id,
-            latency_us=(time.perf_counter_ns() - started) // 1_000,
-        )
-        return wire.response(decision, explanation=explanation, decision_id=decision_id)
+        latency_us = (time.perf_counter_ns() - started) // 1_000
+        unkept: tuple[Decided, ...] = ()
+        if self._log is None:
+            log_decision(
+                self._logger,
+                request,
+                decision,
+                request_id=call.request_id,
+                decision_id=decision_id,
+                latency_us=latency_us,
+            )
+        else:
+            decided = Decided(
+                request,
+                decision,
+                time.time_ns(),
+                latency_us,
+                decision_id,
+                call.request_id,
+                *who,
+                _disputed(completed),
+                completed.revision if completed is not None else 0,
+            )
+            if self._log.required:
+                unkept = (decided,)
+            else:
+                self._log.note(decided, size=size)
+        return wire.response(decision, explanation=explanation, decision_id=decision_id), unkept
+
+    async def _keep(self, decided: Sequence[Decided], size: int) -> None:
+        """Return once the records are in the log; raises `LogUnavailableError`, and then there is no answer."""
+        if decided and self._log is not None:
+            await self._log.keep(*decided, size=size)
 
     async def _fail(self, context: Context, method: str, error: Exception) -> bytes:
         """End the call with the status of an error; never returns."""
@@ -163,6 +231,20 @@ class DecisionService:
         code, _ = wire.status(error)
         if code is grpc.StatusCode.INTERNAL:
             self._logger.error("defect", method=method, exc_info=error)
+        elif isinstance(error, StoreError):
+            self._logger.warning("unavailable", method=method, problem=str(error))
         else:
             field = error.field[:200] if isinstance(error, InvalidRequestError) else None
             self._logger.info("refused", method=method, code=code.name, field=field)
+
+
+def _disputed(completed: Completed | None) -> tuple[Fact, ...]:
+    """Return the facts that a record needs: those that contradict the request. Most requests have none."""
+    if completed is None or not any(found.contradicted for found in completed.found):
+        return ()
+    return completed.facts
+
+
+def _utc_now() -> datetime:
+    """Pin the time of a decision, so that its record can be decided again."""
+    return datetime.now(UTC)

@@ -80,7 +80,7 @@ class Stored:
             with contextlib.closing(self.reader()) as store:
                 append_witness(path, store.log.head())
         except AuthzError as error:
-            logger.error("log_not_witnessed", problem=str(error))
+            logger.error("log_not_witnessed", problem=str(error))  # noqa: TRY400  # one line says it all
 
     def _open(self, *, create: bool = False, durable: bool = True) -> SqliteStore:
         return open_store(self._config.path, key=self._config.key, create=create, durable=durable)

@@ -9,7 +9,7 @@ from authz.v1 import decision_pb2 as v1
 from authz.wire.parts import fill_struct, fill_value
 
 if TYPE_CHECKING:
-    from authz.model import ConditionTrace, Decision, Explanation, Obligation, RuleTrace, Seen
+    from authz.model import ConditionTrace, Decision, Explanation, Fact, Obligation, RuleTrace, Seen
 
 
 def response(decision: Decision, *, explanation: Explanation | None = None, decision_id: str = "") -> v1.CheckResponse:
@@ -36,7 +36,19 @@ def _obligation(obligation: Obligation) -> v1.Obligation:
 
 
 def _explanation(explanation: Explanation) -> v1.Explanation:
-    return v1.Explanation(rules=[_rule(rule) for rule in explanation.rules], nearest=explanation.nearest)
+    return v1.Explanation(
+        rules=[_rule(rule) for rule in explanation.rules],
+        nearest=explanation.nearest,
+        facts=[_fact(fact) for fact in explanation.facts],
+    )
+
+
+def _fact(fact: Fact) -> v1.Fact:
+    message = v1.Fact(path=fact.path, contradicted=fact.contradicted)
+    fill_value(message.value, abridged(fact.value))
+    if fact.contradicted:
+        fill_value(message.given, abridged(fact.given))
+    return message
 
 
 def _rule(rule: RuleTrace) -> v1.RuleTrace:

@@ -9,6 +9,7 @@ from authz.model import (
     Decision,
     Effect,
     Explanation,
+    Fact,
     Obligation,
     Outcome,
     Reason,
@@ -101,7 +102,15 @@ def explanation_from(message: v1.CheckResponse) -> Explanation | None:
         )
         for rule in message.explanation.rules
     )
-    return Explanation(decision_from(message), rules, message.explanation.nearest)
+    facts = tuple(_fact_from(fact) for fact in message.explanation.facts)
+    return Explanation(decision_from(message), rules, message.explanation.nearest, facts)
+
+
+def _fact_from(fact: v1.Fact) -> Fact:
+    value, given = (
+        Reader().value("facts", 0, one) if one.WhichOneof("kind") else None for one in (fact.value, fact.given)
+    )
+    return Fact(fact.path, value, fact.contradicted, given)
 
 
 def _condition_from(condition: v1.ConditionTrace) -> ConditionTrace:

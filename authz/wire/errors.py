@@ -6,7 +6,7 @@ from typing import Final
 
 import grpc
 
-from authz.errors import InvalidRequestError
+from authz.errors import InvalidRequestError, StoreError
 from authz.pdp.engine import RevisionNotServedError
 from authz.v1 import decision_pb2 as v1
 
@@ -20,6 +20,8 @@ def status(error: Exception) -> tuple[grpc.StatusCode, str]:
             code, details = grpc.StatusCode.INVALID_ARGUMENT, str(error)
         case RevisionNotServedError():
             code, details = grpc.StatusCode.UNAVAILABLE, str(error)
+        case StoreError():
+            code, details = grpc.StatusCode.UNAVAILABLE, "the store cannot be used now"  # its own text names paths
         case _:
             code, details = grpc.StatusCode.INTERNAL, "internal error"
     return code, details if len(details) <= _MAX_DETAILS else details[: _MAX_DETAILS - 1] + "…"

@@ -96,8 +96,8 @@ async def test_acts_are_not_served_where_decisions_are(tmp_path: Path, policies:
         assert (await code_of(call))[0] is grpc.StatusCode.UNIMPLEMENTED
         async with grpc.aio.insecure_channel(running.server.admin_address) as channel:
             for method in ("authz.v1.DecisionService/Check", "authz.v1.PolicyService/listPolicies", "nonsense"):
-                call = channel.unary_unary(f"/{method}")(b"")
-                assert (await code_of(call))[0] is grpc.StatusCode.UNIMPLEMENTED
+                ask: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{method}")
+                assert (await code_of(ask(b"")))[0] is grpc.StatusCode.UNIMPLEMENTED
 
 
 @pytest.mark.parametrize(

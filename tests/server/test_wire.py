@@ -317,7 +317,14 @@ def test_a_batch_means_what_single_questions_would_mean() -> None:
 
 def test_every_field_of_a_request_is_the_callers_or_the_questions() -> None:
     """Issue 2: a field that joins Request later must not get lost in a batch."""
-    assert {field.name for field in fields(Request)} == {*CALLER, "tool", "resource", "arguments", "tool_info"}
+    assert {field.name for field in fields(Request)} == {
+        *CALLER,
+        "tool",
+        "resource",
+        "arguments",
+        "tool_info",
+        "entities",
+    }  # the last is the directory's
 
 
 def test_a_bad_question_spoils_only_itself() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from authz.lang import ast, checked
 from authz.lang.check.agreement import check_options
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from authz.lang.check.checker import Checker
     from authz.lang.source import Source
 
+_ATTRIBUTES: Final = (checked.Read, checked.Follow, checked.Builtin, checked.Unknown)
+
 
 def has(check: Checker, operand: ast.Expr, path: tuple[ast.Name, ...], source: Source, place: Place) -> Typed:
     """Check `has`, which asks for one attribute."""
@@ -22,7 +24,7 @@ def has(check: Checker, operand: ast.Expr, path: tuple[ast.Name, ...], source: S
         return _not_an_attribute(check, operand, source, place)
     steps = (*operand.steps, *(ast.Attribute(name.text, name.span) for name in path))
     result = reference(check, ast.Reference(operand.root, steps, place.span), source)
-    if not isinstance(result.node, (checked.Read, checked.Builtin, checked.Unknown)):
+    if not isinstance(result.node, _ATTRIBUTES):
         return _not_an_attribute(check, operand, source, place)
     return check.of(checked.Has(result.node, place), BOOL, [result])._replace(terms=result.terms + 1)
 
@@ -43,7 +45,7 @@ def coalesce(check: Checker, items: tuple[ast.Expr, ...], source: Source, place:
     """Check `??`: attributes, then anything of their type."""
     parts = [check.value(item, source) for item in items]
     for part, item in zip(parts[:-1], items, strict=False):
-        if part.type != ANY and not isinstance(part.node, (checked.Read, checked.Builtin, checked.Unknown)):
+        if part.type != ANY and not isinstance(part.node, _ATTRIBUTES):
             check.error(
                 "not-an-attribute",
                 "the left of `??` is not an attribute",

@@ -68,7 +68,7 @@ def _let_reference(check: Checker, written: ast.Reference, source: Source) -> Ty
 
 def _continue_let(check: Checker, base: Typed, written: ast.Reference, source: Source) -> Typed:
     """Read an attribute of what a `let` names, as if the `let` were written out."""
-    if isinstance(base.node, checked.Read):
+    if isinstance(base.node, (checked.Read, checked.Follow)):
         return _steps(check, base.node, base.type, written.steps, source, Place(source, written.span))
     return no_attributes(check, f"`{written.root.text}`", written.steps[0], source)
 
@@ -110,7 +110,7 @@ def _attribute(
 
 def _steps(
     check: Checker,
-    read: checked.Read,
+    read: checked.Read | checked.Follow,
     type_: Type,
     steps: tuple[ast.Attribute | ast.Index, ...],
     source: Source,
@@ -132,7 +132,8 @@ def _steps(
                 type_ = STRING
                 continue
             case "ref":
-                return _referenced(check, type_, name, step, source, place)
+                node = checked.Follow(node._replace(type=type_), type_.target, (), type_, place)
+                type_ = _referenced(check, type_, name, step, source)
             case "dynamic":
                 type_ = DYNAMIC
             case "any":
@@ -150,18 +151,15 @@ def _steps(
     return check.of(node._replace(type=type_), type_, parts, deeper=1 if parts else 0)
 
 
-def _referenced(
-    check: Checker, type_: Type, name: str | None, step: ast.Attribute | ast.Index, source: Source, place: Place
-) -> Typed:
-    """Read an attribute of a referenced entity: known by type, missing until a directory supplies it (L12)."""
+def _referenced(check: Checker, type_: Type, name: str | None, step: ast.Attribute | ast.Index, source: Source) -> Type:
+    """Return the type of an attribute of a referenced entity (L12); one that is wrong and reported fits everywhere."""
     fields = (
         check.symbols.shapes.get("subject") if type_.target == "subject" else check.symbols.resources.get(type_.target)
     )
     field = next((f for f in fields or () if f.name == name), None)
     if fields is not None and field is None and not check.report.gaps:
-        return unknown_attribute(check, f"`{type_.target}`", name or "", [f.name for f in fields], step, source)
-    result = field.type if field is not None else DYNAMIC
-    return Typed(checked.Unknown(result, place), result)
+        return unknown_attribute(check, f"`{type_.target}`", name or "", [f.name for f in fields], step, source).type
+    return field.type if field is not None else DYNAMIC
 
 
 def _name_of(step: ast.Attribute | ast.Index) -> str | None:

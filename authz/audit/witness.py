@@ -1,0 +1,112 @@
+"""Keep, somewhere else, what a log's head was: the one thing that shows a log put back to an older state.
+
+A witness's file is JSON lines, each a signed head; whoever can write to the log should not be able to
+write to it. Each line is appended whole and made durable.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from authz.audit.chain import HASH_BYTES, root_statement
+from authz.errors import LoadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from authz.audit.store import SignedHead
+
+_MAX_LINE: Final = 4 * 1024
+
+
+class Witness(NamedTuple):
+    """A head as somebody saw it: enough to check its signature, and to compare it with a log."""
+
+    log: bytes
+    seq: int
+    hash: bytes
+    root: bytes
+    time: str
+    signature: bytes
+
+    def statement(self) -> bytes:
+        """Return what the signature covers."""
+        return root_statement("head", self.log, self.seq, self.hash, self.root, self.time)
+
+    def line(self) -> str:
+        """Return it as a line of JSON, without the end of the line."""
+        return json.dumps(
+            {
+                "log": self.log.hex(),
+                "seq": self.seq,
+                "hash": self.hash.hex(),
+                "root": self.root.hex(),
+                "time": self.time,
+                "signature": self.signature.hex(),
+            },
+            separators=(",", ":"),
+        )
+
+
+def witness(signed: SignedHead) -> Witness:
+    """Return what a witness keeps of a head."""
+    head = signed.head
+    return Witness(head.log, head.seq, head.last, head.root, signed.time, signed.signature)
+
+
+def append_witness(path: Path, signed: SignedHead) -> bool:
+    """Append a head to a witness's file, durably, unless it is the last one there or has no record yet.
+
+    Says whether it did. Raises `LoadError`.
+    """
+    seen = witness(signed)
+    if not seen.seq or _last_line(path) == seen.line().encode():
+        return False
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            file.write(seen.line().encode() + b"\n")
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise LoadError(f"`{path}` cannot be written: {(error.strerror or 'it failed').lower()}") from None
+    return True
+
+
+def read_witnesses(path: Path) -> Iterator[Witness]:
+    """Yield the heads in a witness's file. Raises `LoadError`, which names the line."""
+    try:
+        with path.open("rb") as file:
+            number = 0
+            while line := file.readline(_MAX_LINE + 1):
+                number += 1
+                if line.strip():
+                    yield _read(line, f"line {number} of `{path}`")
+    except OSError as error:
+        raise LoadError(f"`{path}` cannot be read: {(error.strerror or 'it failed').lower()}") from None
+
+
+def _last_line(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _MAX_LINE))
+            return file.read().rstrip(b"\n").rpartition(b"\n")[2]
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise LoadError(f"`{path}` cannot be read: {(error.strerror or 'it failed').lower()}") from None
+
+
+def _read(line: bytes, where: str) -> Witness:
+    try:
+        found = json.loads(line)
+        log, hash_, root, signature = (bytes.fromhex(found[name]) for name in ("log", "hash", "root", "signature"))
+        seq, time = found["seq"], found["time"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise LoadError(f"{where} is no head of a log") from None
+    sizes = {len(log), len(hash_), len(root)}
+    if sizes != {HASH_BYTES} or not isinstance(seq, int) or seq < 1 or not isinstance(time, str):
+        raise LoadError(f"{where} is no head of a log")
+    return Witness(log, seq, hash_, root, time, signature)

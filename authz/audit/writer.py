@@ -1,0 +1,328 @@
+"""Write the records of decisions: a thread of its own, many records to a commit, every loss counted.
+
+Whoever decides only hands over references; the thread writes them down, hashes and commits. While a
+commit is under way the next records gather. `keep` returns when its records are durable, or raises;
+`note` never waits, and what it cannot take is counted, told at once, and stated in the log as soon
+as that can be written again. At every moment `taken == written + dropped + waiting`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from authz.audit.appending import Appender
+from authz.audit.bell import Bell
+from authz.audit.records import NOTHING_MORE, Contents, Decided, loss_record
+from authz.errors import AuthzError, LogUnavailableError, StoreBusyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from authz.audit.appending import Keeping
+    from authz.audit.bell import Alarm
+    from authz.audit.sinks import Sink
+
+MAX_RECORDS: Final = 100_000
+"""Records that may wait."""
+MAX_BYTES: Final = 64 * 1024 * 1024
+"""Bytes that the questions of waiting records may have had on the wire."""
+
+_MOST: Final = 2_000  # records in one commit: whoever waits for the first should not wait for a hundred thousand
+_MOST_BYTES: Final = 16 * 1024 * 1024
+_GATHER_S: Final = 0.05  # a thread that woke for every record would cost the deciding one a quarter of its throughput
+_RETRY_S: Final = 1.0  # after which a loss is stated where no record comes that it could go with
+
+_UNAVAILABLE: Final = "the decision log cannot be written now"
+_FULL: Final = "the queue of the decision log is full, or closed"
+
+
+class Counts(NamedTuple):
+    """What became of the records so far. Those that `keep` raised for are among the dropped."""
+
+    taken: int
+    written: int
+    dropped: int
+    waiting: int
+
+
+class _Item(NamedTuple):
+    """Records that belong together, and who waits for them."""
+
+    entries: tuple[Decided | str, ...]
+    size: int
+    waiter: asyncio.Future[None] | None
+
+
+class Writer:
+    """Takes records from any thread and writes them in its own."""
+
+    def __init__(
+        self,
+        open_log: Callable[[], Keeping] | None,
+        *,
+        required: bool = False,
+        contents: Contents = NOTHING_MORE,
+        sinks: Sequence[Sink] = (),
+        alarm: Alarm = lambda _problem, _lost: None,
+        max_records: int = MAX_RECORDS,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        """Write to the log that `open_log` returns, called in the writing thread, and to the sinks.
+
+        `required` says that no answer may be given without its record, and needs a log. `alarm` is
+        told what fails and how many records are lost by it, at once and then now and again.
+        """
+        assert open_log is not None or not required  # whoever reads the settings has seen to it
+        self.required = required
+        self.contents = contents
+        self._appender = Appender(open_log, contents)
+        self._sinks = tuple(sinks)
+        self._bell = Bell(alarm)
+        self._max_records = max_records
+        self._max_bytes = max_bytes
+        self._hurry_records, self._hurry_bytes = max_records // 4, max_bytes // 4
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._hurry = threading.Event()
+        self._queue: deque[_Item] = deque()
+        self._waiting = self._bytes = 0
+        self._taken = self._written = self._dropped = 0
+        self._unstated = 0
+        self._since = datetime.now(UTC)
+        self._asleep = self._given_up = False
+        self._closed = True  # until it is started
+        self._thread: threading.Thread | None = None
+        self._refusal: Exception | None = None
+
+    @property
+    def counts(self) -> Counts:
+        """Return what became of the records so far."""
+        with self._lock:
+            return Counts(self._taken, self._written, self._dropped, self._waiting)
+
+    def start(self) -> None:
+        """Open the log, and begin. Raises `StoreError` or `LoadError` where it cannot be opened."""
+        opened = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(opened,), daemon=True, name="authz-audit")
+        self._thread.start()
+        opened.wait()
+        if self._refusal is not None:
+            raise self._refusal
+
+    async def keep(self, *entries: Decided | str, size: int = 0) -> None:
+        """Return once all these records are durably in the log. Raises `LogUnavailableError`.
+
+        A record is a decision, or the finished body of something else; `size` says how large the
+        question was. What this raised for may be in the log all the same; nothing is missing if it
+        did not raise.
+        """
+        waiter = asyncio.get_running_loop().create_future()
+        if not self._take(_Item(entries, size, waiter)):
+            raise LogUnavailableError(_UNAVAILABLE)
+        await waiter
+
+    def note(self, *entries: Decided | str, size: int = 0) -> None:
+        """Have records written soon. Never waits, never raises."""
+        self._take(_Item(entries, size, None))
+
+    def close(self) -> Counts:
+        """Write what waits, end the thread, and return what became of all records."""
+        with self._lock:
+            self._closed = True
+            self._hurry.set()
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join()
+        self._bell.again(now=True)
+        return self.counts
+
+    def _take(self, item: _Item) -> bool:
+        """Put records into the queue; where there is no room, count them as lost and say so."""
+        count = len(item.entries)
+        with self._lock:
+            self._taken += count
+            fits = self._waiting + count <= self._max_records and self._bytes + item.size <= self._max_bytes
+            if fits and not self._closed:
+                self._queue.append(item)
+                self._waiting += count
+                self._bytes += item.size
+                if (
+                    item.waiter is not None
+                    or self._waiting * 4 > self._max_records
+                    or self._bytes * 4 > self._max_bytes
+                ):
+                    self._hurry.set()
+                if self._asleep:
+                    self._asleep = False
+                    self._changed.notify()
+                return True
+            self._lose(item)
+        self._bell.ring(_FULL, count)
+        return False
+
+    def _lose(self, item: _Item) -> None:
+        """Count records as lost; the lock is held. The log will state those that nobody waited for."""
+        count = len(item.entries)
+        self._dropped += count
+        if item.waiter is None and count:
+            if not self._unstated:
+                self._since = datetime.now(UTC)
+            self._unstated += count
+
+    # What follows runs in the thread and nowhere else.
+
+    def _run(self, opened: threading.Event) -> None:
+        try:
+            self._appender.open()
+            self._closed = False
+        except Exception as error:  # noqa: BLE001  # whoever started the thread is told
+            self._refusal = error
+            self._end()
+            return
+        finally:
+            opened.set()
+        while (items := self._next()) is not None:
+            self._write(items)
+            del items  # requests need not live until the next ones come
+            self._bell.again()
+            if not self._closed:
+                self._hurry.wait(_GATHER_S)
+        self._write([])  # what was lost meanwhile
+        self._end()
+
+    def _end(self) -> None:
+        self._appender.close()
+        for sink in self._sinks:
+            sink.close()
+
+    def _next(self) -> list[_Item] | None:
+        """Wait for records and return some, none where only a loss is to be stated; None at the end."""
+        with self._lock:
+            if not self._queue and not self._closed:
+                self._asleep = True
+                self._changed.wait(_RETRY_S if self._unstated or self._bell.waits else None)
+                self._asleep = False
+            items: list[_Item] = []
+            count = size = 0
+            while self._queue and count < _MOST and size < _MOST_BYTES:
+                item = self._queue.popleft()
+                items.append(item)
+                count += len(item.entries)
+                size += item.size
+            self._bytes -= size
+            if not self._queue and not self._closed:
+                self._hurry.clear()
+            return items if items or not self._closed else None
+
+    def _write(self, items: list[_Item]) -> None:
+        """Write one batch down and commit it; whatever happens, each of its records is counted once."""
+        if self._given_up:
+            self._fail(items, "the decision log is locked, and it is time to end")
+            return
+        with self._lock:
+            unstated, since, before = self._unstated, self._since, datetime.now(UTC)
+        bodies = [loss_record(unstated, since)] if unstated else []
+        good: list[_Item] = []
+        bad: list[_Item] = []
+        try:
+            self._appender.open()
+            for item in items:
+                if (written := self._written_down(item)) is None:
+                    bad.append(item)
+                else:
+                    good.append(item)
+                    bodies += written
+            first = self._appender.append(bodies, self._patient) if bodies else 0
+        except Exception as error:  # noqa: BLE001  # the thread must outlive a defect, and every record be counted
+            if isinstance(error, StoreBusyError):
+                self._given_up = self._closed
+            else:
+                self._appender.close()  # a new connection may find what this one has lost
+            self._fail(items, str(error) if isinstance(error, AuthzError) else f"the log has a defect: {error!r}")
+            return
+        self._fail(bad, "a record cannot be written down")
+        if first:
+            self._count(good, 0, unstated, before)
+        _settle(good, done=True)
+        lost = self._pass_on(first, bodies)
+        if not first:
+            self._count(good, lost, 0 if lost else unstated, before)
+
+    def _written_down(self, item: _Item) -> list[str] | None:
+        """Return the bodies of records; None for a defect in one, which must not cost the others."""
+        try:
+            return [self._appender.body(entry) for entry in item.entries]
+        except AuthzError:
+            raise
+        except Exception as error:  # noqa: BLE001  # as it says
+            self._bell.ring(f"a record cannot be written down: {error!r}", 0)
+            return None
+
+    def _count(self, items: list[_Item], lost: int, stated: int, before: datetime) -> None:
+        """Count records as written, but for those that are lost; so many older losses are stated now."""
+        count = sum(len(item.entries) for item in items)
+        lost = min(lost, count)
+        with self._lock:
+            self._waiting -= count
+            self._written += count - lost
+            self._dropped += lost
+            self._unstated -= stated
+            self._since = before
+
+    def _fail(self, items: list[_Item], problem: str) -> None:
+        """Count records as lost, and tell whoever waits for them."""
+        count = sum(len(item.entries) for item in items)
+        with self._lock:
+            for item in items:
+                self._lose(item)
+            self._waiting -= count
+        _settle(items, done=False)
+        if count:
+            self._bell.ring(problem, count)
+
+    def _patient(self, error: StoreBusyError) -> bool:
+        """Say whether to try a locked log again: not while callers wait, nor at the end."""
+        if self.required or self._closed or self._given_up:
+            return False
+        self._bell.ring(str(error), 0)
+        return True
+
+    def _pass_on(self, first: int, bodies: list[str]) -> int:
+        """Give the sinks the lines of the log, or without one its bodies; return how many records no sink has."""
+        lines = [f'{{"seq":{seq},{body[1:]}' for seq, body in enumerate(bodies, first)] if first else bodies
+        least = len(lines)
+        for sink in self._sinks:
+            try:
+                lost = sink.write(lines)
+            except Exception:  # noqa: BLE001  # a defect; what is in the log stays there
+                lost = len(lines)
+            if lost:
+                self._bell.ring("a sink of the decision log cannot be written", lost)
+            least = min(least, lost)
+        return least
+
+
+def _settle(items: Iterable[_Item], *, done: bool) -> None:
+    """Tell those who wait, with one wake-up for each event loop."""
+    loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    for item in items:
+        if item.waiter is not None:
+            loops.setdefault(item.waiter.get_loop(), []).append(item.waiter)
+    for loop, waiters in loops.items():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+            loop.call_soon_threadsafe(_resolve, waiters, done)
+
+
+def _resolve(waiters: list[asyncio.Future[None]], done: bool) -> None:  # noqa: FBT001  # call_soon takes no names
+    for waiter in waiters:
+        if waiter.done():  # whoever waited has been cancelled
+            continue
+        if done:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(LogUnavailableError(_UNAVAILABLE))

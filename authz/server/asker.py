@@ -1,0 +1,36 @@
+"""Who asks, as far as gRPC tells it: the enforcement point's address, and the trace that the call belongs to."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from authz.server.gate import Context
+
+_MAX_PEER: Final = 200
+# W3C Trace Context, section 3.2: version ff is none, ids of zeros are none, later versions may add fields.
+_TRACEPARENT: Final = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?P<trace>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?P<more>-.*)?"
+)
+
+
+class Asker(NamedTuple):
+    """The peer as gRPC names it, and the id of the trace; either may be ""."""
+
+    pep: str = ""
+    trace_id: str = ""
+
+
+def asker(context: Context) -> Asker:
+    """Return who asks in a call. What they say of their trace counts only where it is well-formed."""
+    given = [value for key, value in context.invocation_metadata() or () if key == "traceparent"]
+    return Asker(str(context.peer() or "")[:_MAX_PEER], trace_id(given[0]) if len(given) == 1 else "")
+
+
+def trace_id(traceparent: str | bytes) -> str:
+    """Return the trace id in a `traceparent` header, "" where it has none."""
+    found = _TRACEPARENT.fullmatch(traceparent) if isinstance(traceparent, str) else None
+    if found is None or (found["more"] and found[0].startswith("00")):
+        return ""
+    return found["trace"]
