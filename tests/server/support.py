@@ -24,7 +24,7 @@ from authz.v1.decision_pb2_grpc import DecisionServiceStub
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from authz.model import Request
+    from authz.model import Fact, Request
     from authz.pdp.program import Program
     from authz.v1.decision_pb2_grpc import DecisionServiceAsyncStub
 
@@ -54,9 +54,17 @@ class Scripted:
         self.on_decide(request)
         return Decision(Effect.ALLOW, Reason.ALLOWED, "", ("a:1",), self.revision, (Obligation("log"),))
 
-    def explain(self, request: Request) -> Explanation:
-        """Explain nothing."""
-        return Explanation(self.decide(request), ())
+    def explain(self, request: Request, facts: tuple[Fact, ...] = ()) -> Explanation:
+        """Explain nothing but what the directory knows."""
+        return Explanation(self.decide(request), (), facts=facts)
+
+    def references(self, _request: Request) -> tuple[()]:
+        """Follow none."""
+        return ()
+
+    def is_global(self, _type: str) -> bool:
+        """Have all resources belong to tenants."""
+        return False
 
 
 @dataclass

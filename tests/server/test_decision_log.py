@@ -33,14 +33,6 @@ MODES = ("required", "best-effort")
 BASE = "/authz.v1.DecisionService"
 
 
-class Referring(Scripted):
-    """A scripted program beside a directory: it follows no references."""
-
-    def references(self, _request: Request) -> tuple[()]:
-        """Need nothing."""
-        return ()
-
-
 class Logged:
     """A store with a decision log, and a server that writes to it."""
 
@@ -51,7 +43,7 @@ class Logged:
     @contextlib.asynccontextmanager
     async def serving(
         self,
-        program: Referring,
+        program: Scripted,
         mode: str = "required",
         **settings: Any,  # noqa: ANN401  # fields of the log's settings
     ) -> AsyncIterator[Running]:
@@ -81,7 +73,7 @@ def logged(tmp_path: Path) -> Logged:
 @pytest.mark.parametrize("mode", MODES)
 async def test_each_answer_has_one_record_whichever_call_gave_it(logged: Logged, mode: str) -> None:
     """Issue 3: log records = decisions; what is refused or fails is no decision and has none."""
-    scripted = Referring()
+    scripted = Scripted()
 
     def defect(request: Request) -> None:
         if request.tool == "defect":
@@ -113,7 +105,7 @@ async def test_each_answer_has_one_record_whichever_call_gave_it(logged: Logged,
 @pytest.mark.parametrize("mode", MODES)
 async def test_many_calls_at_once_each_have_their_own_record(logged: Logged, mode: str) -> None:
     """Issue 3: log records = decisions, under 200 concurrent calls."""
-    async with logged.serving(Referring(), mode) as running:
+    async with logged.serving(Scripted(), mode) as running:
         answers = await asyncio.gather(*(running.stub.Check(ask(request_id=f"r{n}")) for n in range(200)))
         if mode == "required":
             assert len(logged.records()) == 200  # before the server ends
@@ -125,7 +117,7 @@ async def test_many_calls_at_once_each_have_their_own_record(logged: Logged, mod
 @pytest.mark.parametrize("mode", MODES)
 async def test_a_call_that_is_given_up_has_its_record_once_it_is_decided(logged: Logged, mode: str) -> None:
     """Issue 3: log records = decisions; threats 3d-37: the asker has gone, the decision was made."""
-    scripted = Referring()
+    scripted = Scripted()
     async with logged.serving(scripted, mode) as running:
         for n in range(100):
             call = running.stub.Check(ask(request_id=f"r{n}"), timeout=0.001 if n % 2 else None)
@@ -153,7 +145,7 @@ async def test_a_record_says_who_asked_and_in_which_trace(logged: Logged) -> Non
     """Issue 3: PEP, request and trace id; W3C Trace Context for the form."""
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     metadata = (("traceparent", f"00-{trace}-00f067aa0ba902b7-01"),)
-    async with logged.serving(Referring()) as running:
+    async with logged.serving(Scripted()) as running:
         await running.stub.Check(ask(request_id="r-7", tenant="acme"), metadata=metadata)
         await running.stub.Check(ask(), metadata=(("traceparent", "00-forged"),))
         await running.stub.Check(ask())
@@ -187,9 +179,7 @@ def test_a_trace_id_is_taken_only_from_a_header_that_is_well_formed(header: str 
 async def test_no_value_can_forge_a_record(logged: Logged, tmp_path: Path, value: str) -> None:
     """Threats 3d-47: one JSON line for each record, escaped; as many records as requests."""
     file = tmp_path / "log.jsonl"
-    async with logged.serving(
-        Referring(), file=file, attributes=("context.x", "arguments.x"), requests=True
-    ) as running:
+    async with logged.serving(Scripted(), file=file, attributes=("context.x", "arguments.x"), requests=True) as running:
         request = ask(resource=v1.Resource(type="document", id=value))
         request.context.update({"x": value})
         request.arguments.update({"x": value})
@@ -210,7 +200,7 @@ async def test_secrets_stay_out_of_the_log(logged: Logged, tmp_path: Path, mode:
     for struct in (request.arguments, request.context, request.subject_attributes, request.resource.attributes):
         struct.update({canary: canary})
     request.client.attributes.update({"token": canary})
-    async with logged.serving(Referring(), mode, file=file, attributes=("context.ip",)) as running:
+    async with logged.serving(Scripted(), mode, file=file, attributes=("context.ip",)) as running:
         await running.stub.Check(request)
         text = running.log.getvalue()
     assert len(logged.records()) == 1
@@ -221,7 +211,7 @@ async def test_secrets_stay_out_of_the_log(logged: Logged, tmp_path: Path, mode:
 
 async def test_a_recorded_request_carries_the_time_it_was_decided_at(logged: Logged) -> None:
     """Issue 3: a full request is recorded only when asked for, so that it can be decided again."""
-    scripted = Referring()
+    scripted = Scripted()
     async with logged.serving(scripted, requests=True) as running:
         await running.stub.Check(ask(scopes=["b", "a"]))
     (record,) = logged.records()
@@ -234,7 +224,7 @@ async def test_a_recorded_request_carries_the_time_it_was_decided_at(logged: Log
 async def test_a_required_log_that_cannot_be_written_stops_every_answer_until_it_can(logged: Logged) -> None:
     """Threats 3d-5 and 3d-9: `required` gives UNAVAILABLE, tells no path, and recovers by itself."""
     moved = logged.path.with_name("moved.db")
-    async with logged.serving(Referring()) as running:
+    async with logged.serving(Scripted()) as running:
         await running.stub.Check(ask())
         for suffix in ("", "-wal", "-shm"):
             logged.path.with_name(logged.path.name + suffix).rename(moved.with_name(moved.name + suffix))

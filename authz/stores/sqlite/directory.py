@@ -47,11 +47,12 @@ _STAGE_CACHE_KIB: Final = 64 * 1024
 # The kind stands in the text of a statement, one text for each: with the partial indexes above, SQLite looks at a
 # kind that is bound, and prepares the statement anew for every call.
 _GET: Final = {
-    kind: f"SELECT attributes, within FROM entity WHERE kind = '{kind}' AND type = ? AND id = ? AND tenant = ?"
+    kind: f"SELECT attributes, within FROM entity WHERE kind = '{kind}' AND type = ? AND id = ? AND tenant = ?"  # noqa: S608  # an enum of ours
     for kind in Kind
 }
 _TENANTS: Final = {
-    kind: f"SELECT tenant FROM entity WHERE kind = '{kind}' AND type = ? AND id = ? ORDER BY tenant" for kind in Kind
+    kind: f"SELECT tenant FROM entity WHERE kind = '{kind}' AND type = ? AND id = ? ORDER BY tenant"  # noqa: S608  # as above
+    for kind in Kind
 }
 _COPY: Final = """INSERT OR REPLACE INTO entity
     SELECT kind, type, id, tenant, attributes, within FROM temp.staged ORDER BY kind, type, id, tenant"""
