@@ -14,6 +14,7 @@ stored              the store as one process uses it
 keeping             the decision log that the settings ask for
 policy_service      PolicyService: versions and activations
 directory_service   DirectoryService: entries in and out
+calls               what those two do alike
 admin               the listener of those two, and who may use it
 app                 all of these together, from the first policy to the last answer
 """

@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
 from authz.directory.importing import OnError, import_entities
 from authz.errors import InvalidRequestError
+from authz.server.calls import Calls
 from authz.server.reload import in_thread
 from authz.wire import directory as wire
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from google.protobuf.message import Message
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from authz.directory.reading import Read
     from authz.directory.store import DirectoryStore
     from authz.server.gate import Context
-
-T = TypeVar("T")
 
 _LAST_LOOK_S: Final = 0.05
 """How long the end of a stream waits for the news that its sender has only vanished."""
@@ -49,14 +48,15 @@ class DirectoryService:
         """Open a store for each call."""
         self._stores = stores
         self._logger = logger
+        self._calls = Calls(stores, wire.directory_status, logger)
 
     def handlers(self) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:
         """Return the handlers by method name. They take and give bytes: `wire` does the parsing."""
         return {
             "ImportEntities": grpc.stream_unary_rpc_method_handler(self.import_entities),
             "ExportEntities": grpc.unary_stream_rpc_method_handler(self.export_entities),
-            "GetEntity": self._unary("GetEntity", self._get),
-            "DeleteEntities": self._unary("DeleteEntities", self._delete),
+            "GetEntity": self._calls.unary("GetEntity", self._get),
+            "DeleteEntities": self._calls.unary("DeleteEntities", self._delete),
         }
 
     async def import_entities(self, _messages: object, context: Context) -> bytes:
@@ -64,7 +64,7 @@ class DirectoryService:
         try:
             return await self._import(context)
         except Exception as error:  # noqa: BLE001  # the outermost handler: nothing may reach gRPC, which would tell all
-            return await self._fail(context, "ImportEntities", error)
+            return await self._calls.fail(context, "ImportEntities", error)
 
     async def _import(self, context: Context) -> bytes:
         data = await context.read()
@@ -75,7 +75,7 @@ class DirectoryService:
         act, on_error = first.act, first.on_error
         stream = _Stream(context, asyncio.get_running_loop())
         try:
-            imported = await self._with_store(
+            imported = await self._calls.with_store(
                 lambda store: import_entities(store, stream.entries(first), act, on_error)
             )
         finally:
@@ -96,46 +96,18 @@ class DirectoryService:
                 while (part := await in_thread(lambda: wire.export_part(entities))) is not None:
                     await context.write(part.SerializeToString())
         except Exception as error:  # noqa: BLE001  # as in import_entities
-            await self._fail(context, "ExportEntities", error)
+            await self._calls.fail(context, "ExportEntities", error)
 
     async def _get(self, data: bytes) -> Message:
         key = wire.read_get(data)
-        found = await self._with_store(lambda store: store.get(key))
+        found = await self._calls.with_store(lambda store: store.get(key))
         if found is None:
             raise wire.not_there(key)
         return wire.get_response(found)
 
     async def _delete(self, data: bytes) -> Message:
         keys, act = wire.read_delete(data)
-        return wire.delete_response(await self._with_store(lambda store: store.delete(keys, act)))
-
-    async def _with_store(self, work: Callable[[DirectoryStore], T]) -> T:
-        def run() -> T:
-            with self._stores() as store:
-                return work(store)
-
-        return await in_thread(run)
-
-    def _unary(self, method: str, answer: Callable[[bytes], Awaitable[Message]]) -> grpc.RpcMethodHandler[Any, Any]:
-        async def serve(data: bytes, context: Context) -> bytes:
-            try:
-                return (await answer(data)).SerializeToString()
-            except Exception as error:  # noqa: BLE001  # as in import_entities
-                return await self._fail(context, method, error)
-
-        return grpc.unary_unary_rpc_method_handler(serve)
-
-    async def _fail(self, context: Context, method: str, error: Exception) -> bytes:
-        """End the call with the status of an error; never returns."""
-        if isinstance(error, grpc.aio.AbortError):
-            raise error
-        code, details = wire.directory_status(error)
-        if code is grpc.StatusCode.INTERNAL:
-            self._logger.error("defect", method=method, exc_info=error)
-        else:
-            self._logger.info("refused", method=method, code=code.name)
-        await context.abort(code, details)
-        raise AssertionError  # abort() raises
+        return wire.delete_response(await self._calls.with_store(lambda store: store.delete(keys, act)))
 
 
 class _Stream:

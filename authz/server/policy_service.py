@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
 from authz.pap import versions
 from authz.pap.changes import answer_changes, gravest_first, policy_changes
-from authz.server.reload import in_thread
+from authz.server.calls import Calls
 from authz.v1 import policy_pb2 as v1
 from authz.wire import policies as wire
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from authz.pap.history import Activation, PolicyStore
     from authz.pap.loader import LoadedPolicy
     from authz.server.gate import Context
-
-T = TypeVar("T")
 
 MAX_WATCHERS: Final = 16
 """WatchPolicy calls at the same time: fewer than the listener takes in all, so that acts still get through."""
@@ -51,7 +49,7 @@ class PolicyService:
         """Open a store for each call; `activated` returns when this server decides by what was activated."""
         self._stores = stores
         self._activated = activated
-        self._logger = logger
+        self._calls = Calls(stores, wire.policy_status, logger)
         self._max_watchers = max_watchers
         self._watchers = 0
         self._draining = asyncio.Event()
@@ -60,12 +58,12 @@ class PolicyService:
     def handlers(self) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:
         """Return the handlers by method name. They take and give bytes: `wire` does the parsing."""
         return {
-            "PutPolicy": self._unary("PutPolicy", self._put),
-            "ListPolicies": self._unary("ListPolicies", self._list),
-            "GetPolicy": self._unary("GetPolicy", self._get),
-            "ActivatePolicy": self._unary("ActivatePolicy", self._activate),
-            "RollbackPolicy": self._unary("RollbackPolicy", self._rollback),
-            "DiffPolicies": self._unary("DiffPolicies", self._diff),
+            "PutPolicy": self._calls.unary("PutPolicy", self._put),
+            "ListPolicies": self._calls.unary("ListPolicies", self._list),
+            "GetPolicy": self._calls.unary("GetPolicy", self._get),
+            "ActivatePolicy": self._calls.unary("ActivatePolicy", self._activate),
+            "RollbackPolicy": self._calls.unary("RollbackPolicy", self._rollback),
+            "DiffPolicies": self._calls.unary("DiffPolicies", self._diff),
             "WatchPolicy": grpc.unary_stream_rpc_method_handler(self.watch),
         }
 
@@ -78,17 +76,17 @@ class PolicyService:
     async def _put(self, data: bytes) -> Message:
         files, act = wire.read_put(data)
         async with self._one_at_a_time:
-            version = await self._with_store(lambda store: versions.put(store, files, act))
+            version = await self._calls.with_store(lambda store: versions.put(store, files, act))
         return wire.put_response(version)
 
     async def _list(self, data: bytes) -> Message:
         wire.read_nothing(v1.ListPoliciesRequest, data)
-        kept, active = await self._with_store(lambda store: (store.versions(), store.active()))
+        kept, active = await self._calls.with_store(lambda store: (store.versions(), store.active()))
         return wire.list_response(kept, active)
 
     async def _get(self, data: bytes) -> Message:
         number = wire.read_get(data)
-        version, files = await self._with_store(
+        version, files = await self._calls.with_store(
             lambda store: versions.version_files(store, versions.number_or_active(store, number))
         )
         return wire.get_response(version, files)
@@ -103,7 +101,7 @@ class PolicyService:
 
     async def _take_effect(self, work: Callable[[PolicyStore], tuple[Activation, LoadedPolicy]]) -> Activation:
         async with self._one_at_a_time:
-            activation, loaded = await self._with_store(work)
+            activation, loaded = await self._calls.with_store(work)
             await self._activated(activation, loaded)
         return activation
 
@@ -117,7 +115,7 @@ class PolicyService:
             return wire.diff_response(policy_changes(before, after), answers)
 
         async with self._one_at_a_time:
-            return await self._with_store(compare)
+            return await self._calls.with_store(compare)
 
     # --- Watching -----------------------------------------------------------------------------
 
@@ -132,7 +130,7 @@ class PolicyService:
             wire.read_nothing(v1.WatchPolicyRequest, data)
             await self._tell(context)
         except Exception as error:  # noqa: BLE001  # the outermost handler: nothing may reach gRPC, which would tell all
-            await self._fail(context, "WatchPolicy", error)
+            await self._calls.fail(context, "WatchPolicy", error)
         finally:
             self._watchers -= 1
 
@@ -152,33 +150,3 @@ class PolicyService:
         finally:
             thread.submit(stack.close)
             thread.shutdown(wait=False)
-
-    # --- What all share -----------------------------------------------------------------------
-
-    async def _with_store(self, work: Callable[[PolicyStore], T]) -> T:
-        def run() -> T:
-            with self._stores() as store:
-                return work(store)
-
-        return await in_thread(run)
-
-    def _unary(self, method: str, answer: Callable[[bytes], Awaitable[Message]]) -> grpc.RpcMethodHandler[Any, Any]:
-        async def serve(data: bytes, context: Context) -> bytes:
-            try:
-                return (await answer(data)).SerializeToString()
-            except Exception as error:  # noqa: BLE001  # as in watch
-                return await self._fail(context, method, error)
-
-        return grpc.unary_unary_rpc_method_handler(serve)
-
-    async def _fail(self, context: Context, method: str, error: Exception) -> bytes:
-        """End the call with the status of an error; never returns."""
-        if isinstance(error, grpc.aio.AbortError):
-            raise error
-        code, details = wire.policy_status(error)
-        if code is grpc.StatusCode.INTERNAL:
-            self._logger.error("defect", method=method, exc_info=error)
-        else:
-            self._logger.info("refused", method=method, code=code.name)
-        await context.abort(code, details)
-        raise AssertionError  # abort() raises
