@@ -15,6 +15,7 @@ from authz.errors import LoadError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import FileIO
     from pathlib import Path
 
     from authz.audit.store import SignedHead
@@ -63,16 +64,28 @@ def append_witness(path: Path, signed: SignedHead) -> bool:
     Says whether it did. Raises `LoadError`.
     """
     seen = witness(signed)
-    if not seen.seq or _last_line(path) == seen.line().encode():
-        return False
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        with os.fdopen(descriptor, "r+b", buffering=0) as file:
+            last = _last_line(file)
+            if not seen.seq or last == seen.line().encode():
+                return False
             file.write(seen.line().encode() + b"\n")
-            os.fsync(file.fileno())
+            os.fsync(descriptor)
     except OSError as error:
         raise LoadError(f"`{path}` cannot be written: {(error.strerror or 'it failed').lower()}") from None
     return True
+
+
+def _last_line(file: FileIO) -> bytes:
+    """Return the last line and stay behind it; one that was cut off by a crash goes."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 2 * _MAX_LINE))
+    *_, last, torn = b"", *file.read().split(b"\n")
+    if torn:
+        file.truncate(size - len(torn))
+    file.seek(0, os.SEEK_END)
+    return last
 
 
 def read_witnesses(path: Path) -> Iterator[Witness]:
@@ -82,7 +95,7 @@ def read_witnesses(path: Path) -> Iterator[Witness]:
             number = 0
             while line := file.readline(_MAX_LINE + 1):
                 number += 1
-                if line.strip():
+                if line.strip() and line.endswith(b"\n"):  # else it is being written, or was cut off by a crash
                     yield _read(line, f"line {number} of `{path}`")
     except OSError as error:
         raise LoadError(f"`{path}` cannot be read: {(error.strerror or 'it failed').lower()}") from None

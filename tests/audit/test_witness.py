@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from authz.audit.chain import Head
+from authz.audit.store import SignedHead
 from authz.audit.verify import verify
 from authz.audit.witness import append_witness, read_witnesses, witness
 from authz.errors import LoadError
@@ -100,3 +103,16 @@ def test_a_line_that_is_no_head_is_named(tmp_path: Path, line: str) -> None:
     (tmp_path / "heads").write_text(f"\n{line}\n")
     with pytest.raises(LoadError, match=r"^line 2 of `.*` is no head of a log$"):
         list(read_witnesses(tmp_path / "heads"))
+
+
+def test_a_line_that_a_crash_cut_off_spoils_neither_reading_nor_what_follows(tmp_path: Path) -> None:
+    """A witness is written while processes are killed: half a line says nothing, and is replaced by the next."""
+    path = tmp_path / "witness.jsonl"
+    head = Head(b"l" * 32, 1, b"h" * 32, (b"f" * 32,))
+    assert append_witness(path, SignedHead(head, "2026-11-22T09:00:00Z", b"s" * 64))
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:40])
+    assert len(list(read_witnesses(path))) == 1
+    assert append_witness(path, SignedHead(replace(head, seq=2), "2026-11-22T09:01:00Z", b"s" * 64))
+    assert [seen.seq for seen in read_witnesses(path)] == [1, 2]
+    assert not append_witness(path, SignedHead(replace(head, seq=2), "2026-11-22T09:01:00Z", b"s" * 64))
