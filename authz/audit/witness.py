@@ -81,11 +81,11 @@ def _last_line(file: FileIO) -> bytes:
     """Return the last line and stay behind it; one that was cut off by a crash goes."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - 2 * _MAX_LINE))
-    *_, last, torn = b"", *file.read().split(b"\n")
+    *lines, torn = file.readall().split(b"\n")
     if torn:
         file.truncate(size - len(torn))
     file.seek(0, os.SEEK_END)
-    return last
+    return lines[-1] if lines else b""
 
 
 def read_witnesses(path: Path) -> Iterator[Witness]:
@@ -97,17 +97,6 @@ def read_witnesses(path: Path) -> Iterator[Witness]:
                 number += 1
                 if line.strip() and line.endswith(b"\n"):  # else it is being written, or was cut off by a crash
                     yield _read(line, f"line {number} of `{path}`")
-    except OSError as error:
-        raise LoadError(f"`{path}` cannot be read: {(error.strerror or 'it failed').lower()}") from None
-
-
-def _last_line(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _MAX_LINE))
-            return file.read().rstrip(b"\n").rpartition(b"\n")[2]
-    except FileNotFoundError:
-        return b""
     except OSError as error:
         raise LoadError(f"`{path}` cannot be read: {(error.strerror or 'it failed').lower()}") from None
 
