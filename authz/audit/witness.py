@@ -95,7 +95,8 @@ def read_witnesses(path: Path) -> Iterator[Witness]:
             number = 0
             while line := file.readline(_MAX_LINE + 1):
                 number += 1
-                if line.strip() and line.endswith(b"\n"):  # else it is being written, or was cut off by a crash
+                torn = len(line) <= _MAX_LINE and not line.endswith(b"\n")  # by a crash, or it is being written
+                if line.strip() and not torn:
                     yield _read(line, f"line {number} of `{path}`")
     except OSError as error:
         raise LoadError(f"`{path}` cannot be read: {(error.strerror or 'it failed').lower()}") from None
