@@ -136,13 +136,13 @@ class Whole(RuleBasedStateMachine):
         if hasattr(self, "server"):
             self.wait_for(self.expected_revision())
 
-    @precondition(lambda self: len(set(self.activated)) > 1)
+    @precondition(lambda self: self.activated and min(self.activated) < self.activated[-1])
     @rule()
     def roll_back(self) -> None:
-        """Go back to what was active before."""
+        """Go back to the older version that was active last."""
         with self.store() as store:
             activation = versions.rollback(store.policies, None, ME)[0]
-        assert activation.version != self.activated[-1]
+        assert activation.version == [number for number in self.activated if number < self.activated[-1]][-1]
         self.activated.append(activation.version)
         self.acts += 1
         self.wait_for(self.expected_revision())
