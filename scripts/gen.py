@@ -98,9 +98,10 @@ def helps(name: str, command: click.Command, parent: click.Context | None) -> li
     context = click.Context(command, info_name=name, parent=parent, **settings)
     found = [(context.command_path, command.get_help(context))]
     if isinstance(command, click.Group):
-        for below in sorted(command.commands):
-            if not command.commands[below].hidden:
-                found += helps(below, command.commands[below], context)
+        for below in command.list_commands(context):
+            found_below = command.get_command(context, below)
+            if found_below is not None and not found_below.hidden:
+                found += helps(below, found_below, context)
     return found
 
 

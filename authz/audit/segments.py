@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from authz.audit.chain import Head, Link
@@ -115,7 +116,7 @@ def write_segment(folder: Path, part: Part) -> Path:
     """Write a segment, durably and whole, and return its file. Raises `StoreError`."""
     first, last = part.start.head.seq + 1, part.kept[-1].head.seq
     path = folder / f"segment-{first}-{last}.jsonl"
-    new = folder / f".{path.name}.{os.getpid()}.new"
+    new = folder / f".{path.name}.{secrets.token_hex(6)}.new"  # nobody can put a link there
     header = {
         "segment": 1,
         "log": part.start.head.log.hex(),
@@ -124,7 +125,7 @@ def write_segment(folder: Path, part: Part) -> Path:
     }
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
             file.write(json.dumps(header, separators=(",", ":")) + "\n")
             for link in part.links():

@@ -6,8 +6,10 @@ write to it. Each line is appended whole and made durable.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from authz.audit.chain import HASH_BYTES, root_statement
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from authz.audit.store import SignedHead
 
 _MAX_LINE: Final = 4 * 1024
+_BEGINNING: Final = b'{"log":"'
+"""What the first line of a file begins with, as far as it was written."""
 
 
 class Witness(NamedTuple):
@@ -65,15 +69,22 @@ def append_witness(path: Path, signed: SignedHead) -> bool:
     """
     seen = witness(signed)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        # No link: what it leads to would be cut where it does not end with a line.
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o644)
         with os.fdopen(descriptor, "r+b", buffering=0) as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a pipe might never answer
+                raise LoadError(f"`{path}` is not a regular file")
+            if not _BEGINNING.startswith(file.read(len(_BEGINNING))):  # else a store, or a key, would be cut
+                raise LoadError(f"`{path}` is no witness's file: name a new one")
             last = _last_line(file)
             if not seen.seq or last == seen.line().encode():
                 return False
             file.write(seen.line().encode() + b"\n")
             os.fsync(descriptor)
     except OSError as error:
-        raise LoadError(f"`{path}` cannot be written: {(error.strerror or 'it failed').lower()}") from None
+        why = "it is a link" if error.errno == errno.ELOOP else (error.strerror or "it failed").lower()
+        raise LoadError(f"`{path}` cannot be written: {why}") from None
     return True
 
 

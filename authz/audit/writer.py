@@ -35,6 +35,7 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 _MOST: Final = 2_000  # records in one commit: whoever waits for the first should not wait for a hundred thousand
 _MOST_BYTES: Final = 16 * 1024 * 1024
 _GATHER_S: Final = 0.05  # a thread that woke for every record would cost the deciding one a quarter of its throughput
+_COMPANY_S: Final = 0.002  # at most; a commit for one alone costs ten times what it costs for each of eight
 _RETRY_S: Final = 1.0  # after which a loss is stated where no record comes that it could go with
 
 _UNAVAILABLE: Final = "the decision log cannot be written now"
@@ -95,6 +96,8 @@ class Writer:
         self._unstated = 0
         self._since = datetime.now(UTC)
         self._asleep = self._given_up = False
+        self._company = 0  # items with a waiter that a commit should wait for
+        self._gathers = False
         self._closed = True  # until it is started
         self._thread: threading.Thread | None = None
         self._refusal: Exception | None = None
@@ -151,14 +154,10 @@ class Writer:
                 self._queue.append(item)
                 self._waiting += count
                 self._bytes += item.size
-                if (
-                    item.waiter is not None
-                    or self._waiting * 4 > self._max_records
-                    or self._bytes * 4 > self._max_bytes
-                ):
+                if item.waiter is not None or self._waiting > self._hurry_records or self._bytes > self._hurry_bytes:
                     self._hurry.set()
-                if self._asleep:
-                    self._asleep = False
+                if self._asleep or (self._gathers and len(self._queue) >= self._company):
+                    self._asleep = self._gathers = False
                     self._changed.notify()
                 return True
             self._lose(item)
@@ -207,6 +206,10 @@ class Writer:
                 self._asleep = True
                 self._changed.wait(_RETRY_S if self._unstated or self._bell.waits else None)
                 self._asleep = False
+            if len(self._queue) < self._company and not self._closed:
+                self._gathers = True  # those of the last commit ask again at about the same time
+                self._changed.wait(_COMPANY_S)
+                self._gathers = False
             items: list[_Item] = []
             count = size = 0
             while self._queue and count < _MOST and size < _MOST_BYTES:
@@ -215,6 +218,9 @@ class Writer:
                 count += len(item.entries)
                 size += item.size
             self._bytes -= size
+            waited_for = sum(item.waiter is not None for item in items)
+            reached = waited_for >= self._company  # perhaps one more would come, too: without asking it stays at two
+            self._company = waited_for + reached if waited_for > 1 else 0
             if not self._queue and not self._closed:
                 self._hurry.clear()
             return items if items or not self._closed else None

@@ -12,7 +12,7 @@ import click
 from authz.cli.exit_codes import ExitCode
 from authz.cli.failures import Command, count, print_json, reported, say
 from authz.cli.options import format_option
-from authz.cli.progress import progress
+from authz.cli.progress import part_of, progress
 from authz.cli.questions import opened, read_questions
 from authz.cli.recorded import is_store, is_version, load_policy, opened_log, version_store_option
 from authz.cli.render import BOLD, GREEN, RED, YELLOW, paint_for, printable, render_decision_line
@@ -129,7 +129,7 @@ def _asked(requests: str | None, log: str | None, *, exact: bool) -> Iterator[As
             yield Asking(_from_log(source.lines, source.noun, exact=exact), step)
         return
     assert requests is not None  # checked by the command
-    with opened(requests) as stream, progress("requests") as step:
+    with opened(requests) as stream, progress("requests", part_of(stream)) as step:
         yield Asking(_from_requests(read_questions(stream).items), step)
 
 

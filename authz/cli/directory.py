@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import csv
 import sys
-import time
 from contextlib import closing
 from pathlib import Path  # noqa: TC003  # click's types in signatures
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from authz.cli import stored
 from authz.cli.exit_codes import ExitCode
 from authz.cli.failures import Command, Group, count, print_json, reported, say
-from authz.cli.questions import Progress, opened
+from authz.cli.progress import part_of, progress
+from authz.cli.questions import opened
 from authz.cli.render import json_text
 from authz.directory.checking import checked_key
 from authz.directory.entities import HINTS, EntityError, Key, Kind
@@ -24,7 +24,7 @@ from authz.directory.records import Defaults, record_of
 from authz.stores.sqlite.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from authz.directory.entities import Entity
@@ -35,8 +35,10 @@ _COLUMNS: Final = (
     *("attributes", *HINTS, "tags", "input_schema"),
 )
 _STEP: Final = 1_000
+_TYPED: Final = frozenset({Kind.RESOURCE, Kind.TOOL, Kind.ROLE_BINDING})
 
-_kind_argument = click.argument("kind", type=click.Choice([kind.value for kind in Kind]))
+_kind_argument = click.argument("kind", metavar="KIND", type=click.Choice([kind.value for kind in Kind]))
+_KINDS: Final = "KIND is `subject`, `group`, `role_binding`, `resource`, `tool` or `client`."
 _type_option = click.option(
     "--type",
     "type_",
@@ -97,7 +99,11 @@ def import_(  # noqa: PLR0913  # one for each option
     if server is not None and (kind is not None or as_csv is not None):
         raise click.UsageError("`--tools-of` says what FILE is: leave `--kind`, `--csv` and `--jsonl` out")
     defaults = Defaults(Kind(kind) if kind else None, tenant)
-    with opened(file) as stream, closing(open_store(store, key=key, create=True)) as opened_store:
+    with (
+        opened(file) as stream,
+        closing(open_store(store, key=key, create=True)) as opened_store,
+        progress("entries", part_of(stream)) as step,
+    ):
         if server is not None:
             entries = read_tools(stream, server, tenant or "")
         else:
@@ -105,11 +111,11 @@ def import_(  # noqa: PLR0913  # one for each option
             entries = (read_csv if is_csv else read_lines)(stream, defaults)
         imported = import_entities(
             opened_store.directory,
-            _counted(entries, stream),
+            _counted(entries, step),
             stored.act(author, note),
             OnError(on_error or OnError.NOTHING),
         )
-    _tell(imported, "tool" if server is not None else "line", format_)
+    _tell(imported, file, "tool" if server is not None else "line", format_)
     return ExitCode.USAGE if imported.refused else ExitCode.OK
 
 
@@ -128,7 +134,9 @@ def export(*, tenant: str | None, kind: str | None, format_: str, store: Path) -
     return ExitCode.OK
 
 
-@main.command(cls=Command, example="authz-eval directory get subject alice --tenant acme --store authz.db")
+@main.command(
+    cls=Command, epilog=_KINDS, example="authz-eval directory get subject alice --tenant acme --store authz.db"
+)
 @_kind_argument
 @click.argument("id_", metavar="ID")
 @_type_option
@@ -148,7 +156,9 @@ def get(*, kind: str, id_: str, type_: str, tenant: str, store: Path, format_: s
     return ExitCode.OK
 
 
-@main.command(cls=Command, example="authz-eval directory delete subject alice --tenant acme --store authz.db")
+@main.command(
+    cls=Command, epilog=_KINDS, example="authz-eval directory delete subject alice --tenant acme --store authz.db"
+)
 @_kind_argument
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @_type_option
@@ -180,7 +190,7 @@ def delete(  # noqa: PLR0913  # one for each option
     else:
         click.echo(f"{_entries(deleted)} deleted")
     if deleted < len(wanted):
-        say(f"{len(wanted) - deleted} of {_entries(len(wanted))} were not there")
+        say(f"{len(wanted) - deleted} of {_entries(len(wanted))} not there")
         return ExitCode.FAILED
     return ExitCode.OK
 
@@ -189,7 +199,8 @@ def _key(kind: str, type_: str, id_: str, tenant: str) -> Key:
     try:
         return checked_key(Key(Kind(kind), type_, id_, tenant))
     except EntityError as error:
-        raise click.UsageError(str(error)) from None
+        hint = "; name it with `--type`" if not type_ and kind in _TYPED else ""
+        raise click.UsageError(f"{error}{hint}") from None
 
 
 def _named(key: Key) -> str:
@@ -205,32 +216,16 @@ def _entries(number: int) -> str:
 # --- What an import says --------------------------------------------------------------------
 
 
-class _Progress(Progress):
-    """Counts entries."""
-
-    def step(self, done: int) -> None:
-        """Show how far it is, at most five times a second."""
-        if self._on and time.monotonic() >= self._next:
-            self._next = time.monotonic() + 0.2
-            self._shown = True
-            sys.stderr.write(f"\r\x1b[K{self._bar()}{done} entries")
-            sys.stderr.flush()
+def _counted(entries: Iterator[Read], step: Callable[[int], None]) -> Iterator[Read]:
+    for number, entry in enumerate(entries, 1):
+        if number % _STEP == 0:
+            step(number)
+        yield entry
 
 
-def _counted(entries: Iterator[Read], stream: BinaryIO) -> Iterator[Read]:
-    progress = _Progress(stream)
-    try:
-        for number, entry in enumerate(entries, 1):
-            if number % _STEP == 0:
-                progress.step(number)
-            yield entry
-    finally:
-        progress.close()
-
-
-def _tell(imported: Imported, place: str, format_: str) -> None:
+def _tell(imported: Imported, file: str, place: str, format_: str) -> None:
     for problem in imported.problems:
-        say(f"{place} {problem.place}: {problem.message}" if problem.place else problem.message)
+        say(f"{place} {problem.place}: {problem.message}" if problem.place else f"`{file}` {problem.message}")
     if imported.refused > len(imported.problems):
         say(f"and {count(imported.refused - len(imported.problems), 'problem')} more")
     if format_ == "json":

@@ -442,19 +442,19 @@ def _ask_file(
     now: str | None,
     format_: Format,
 ) -> ExitCode:
-    from authz.cli.questions import Progress, opened, read_questions
+    from authz.cli.progress import part_of, progress
+    from authz.cli.questions import opened, read_questions
 
     with opened(path) as stream:
         many, items = read_questions(stream, lines=lines)
         if not many:
             return _ask_one(ask, _call(_value(next(items)), now), format_)
-        progress = Progress(stream)
         verdicts: set[ExitCode] = set()
-        for number, (answer, verdict) in enumerate(_answers(ask, items, now, format_), start=1):
-            progress.step(number)
-            verdicts.add(verdict)
-            click.echo(answer)
-        progress.close()
+        with progress("requests", part_of(stream)) as step:
+            for number, (answer, verdict) in enumerate(_answers(ask, items, now, format_), start=1):
+                step(number)
+                verdicts.add(verdict)
+                click.echo(answer)
     return next((code for code in (ExitCode.USAGE, ExitCode.DENIED) if code in verdicts), ExitCode.OK)
 
 

@@ -173,5 +173,6 @@ def _never_fail_to_print(stream: object) -> None:
 def _plainly(message: str) -> str:
     """Put click's words into ours: lower case, no full stop, the user's own text in backticks."""
     line = _QUOTED.sub(r"`\1`", " ".join(message.split())).rstrip(".")
+    line = line.replace("a valid integer range", "a whole number").replace("a valid integer", "a whole number")
     line = line.replace(". (Did you", " (did you").replace(". Did you", "; did you")
     return line[:1].lower() + line[1:]

@@ -28,7 +28,8 @@ from authz.cli.log_render import Bar, render_line, render_records, render_stats,
 from authz.cli.options import format_option
 from authz.cli.render import printable
 from authz.cli.stored import act, author_option, key_option, note_option, store_option
-from authz.errors import StoreCorruptError
+from authz.errors import LoadError, StoreCorruptError
+from authz.model import Effect, Reason
 from authz.stores.sqlite.store import key_path, open_store
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def verify(store: Path, public: Path | None, witness: Path | None, archive: Path
         with _bar(opened) as bar:
             in_archive = list(verify_segments(archive, verifier, seen, witnesses, bar.step)) if archive else []
     findings = [(str(path), one) for path, one in in_archive] + [(str(store), one) for one in seen.findings]
+    if archive and not segments and not findings:
+        raise LoadError(f"`{archive}` holds no segments: name the folder that `log retain --archive` wrote to")
     if format_ == "json":
         answer = {
             "verifies": not findings,
@@ -108,8 +111,8 @@ def verify(store: Path, public: Path | None, witness: Path | None, archive: Path
 @click.option("--tenant", metavar="ID")
 @click.option("--client", metavar="ID")
 @click.option("--resource", metavar="TYPE:ID")
-@click.option("--decision", metavar="NAME", help="ALLOW, DENY…")
-@click.option("--reason", metavar="NAME")
+@click.option("--decision", type=click.Choice([effect.name for effect in Effect], case_sensitive=False))
+@click.option("--reason", type=click.Choice([one.name for one in Reason], case_sensitive=False), metavar="NAME")
 @click.option("--kind", type=click.Choice(["decision", "authentication", "act", "loss"]))
 @click.option("--rule", metavar="NAME")
 @click.option("--since", metavar="TIME", help=f"At this time or later: {_TIMES}")
@@ -146,8 +149,8 @@ def query(  # noqa: PLR0913, PLR0917  # one parameter an option
             client=client,
             resource_type=type_,
             resource_id=id_,
-            decision=decision and decision.upper(),
-            reason=reason and reason.upper().replace("-", "_"),
+            decision=decision,
+            reason=reason,
             kind=kind,
             rule=rule,
             since=since and _moment("--since", since, now),

@@ -107,6 +107,8 @@ def put(
 
     The same files again are the version that they were. A version whose tests fail is kept, but cannot be activated.
     """
+    if not Path(policies).is_dir() and Path(policies).exists() and not policies.endswith(".authz"):
+        raise click.UsageError(f"`{policies}` is no policy: name a directory, or a file that ends in `.authz`")
     new = new_version(read_all_files(policies))  # before a store is made for it
     by = act(author, note)
     with opened(where, writes=True, create=True) as door:
@@ -148,7 +150,7 @@ def list_(where: Where, format_: Format) -> ExitCode:
 
 
 @main.command(example="authz-eval policy show active --store authz.db --files")
-@click.argument("number_or_active", metavar="[NUMBER]", callback=_number, default="active")
+@click.argument("number_or_active", metavar="NUMBER", callback=_number, default="active")
 @click.option("--files", "with_files", is_flag=True, help="Print the files too.")
 @click.option(
     "--output",

@@ -116,6 +116,9 @@ class ServerDoor:
                 raise ServerError(f"the server at `{self._server}` could not answer: {_line(details)[:200]}") from None
             case grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise ServerError(f"the server at `{self._server}` did not answer in time") from None
+            case grpc.StatusCode.UNIMPLEMENTED:
+                what = "administers nothing: name the address of its `--admin-listen`"
+                raise ServerError(f"the listener at `{self._server}` {what}") from None
             case _:
                 raise ServerError(f"the server at `{self._server}` answered {code.name}: {_line(details)}") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import BinaryIO
 
 PATIENCE: Final = 2.0
 """Seconds before anything is shown."""
@@ -43,6 +45,15 @@ def progress(noun: str, part: Callable[[], float] | None = None) -> Iterator[Cal
         if shown:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+
+def part_of(stream: BinaryIO) -> Callable[[], float] | None:
+    """Return what says how much of a file has been read; None for a stream without an end in sight."""
+    try:
+        size = os.fstat(stream.fileno()).st_size if stream.seekable() else 0
+    except OSError:
+        return None
+    return (lambda: stream.tell() / size) if size else None
 
 
 def _bar(part: float) -> str:

@@ -6,9 +6,7 @@ only itself.
 
 from __future__ import annotations
 
-import os
 import sys
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 32 * 1024 * 1024
 """Bytes of one request: more than 4 Mi characters (L60) can come to in JSON is not read."""
-PATIENCE: Final = 2.0
-"""Seconds before progress is shown."""
 
 
 class Question(NamedTuple):
@@ -132,43 +128,3 @@ def problem_to_json(question: Question) -> dict[str, object]:
         "line": question.line,
     }
     return {"error": error}
-
-
-class Progress:
-    """A line on stderr that counts what is done; only on a terminal, only when it takes long."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        """Learn how much there is, where the input is a file."""
-        self._stream = stream
-        self._on = sys.stderr.isatty()
-        self._next = time.monotonic() + PATIENCE
-        self._size = _size(stream) if self._on else 0
-        self._shown = False
-
-    def step(self, done: int) -> None:
-        """Show how far it is, at most five times a second."""
-        if not self._on or time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + 0.2
-        self._shown = True
-        sys.stderr.write(f"\r\x1b[K{self._bar()}{done} requests")
-        sys.stderr.flush()
-
-    def _bar(self) -> str:
-        if not self._size:
-            return ""
-        part = min(1.0, self._stream.tell() / self._size)
-        return f"[{'#' * int(part * 30):<30}] {part:4.0%}  "
-
-    def close(self) -> None:
-        """Wipe the line."""
-        if self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-
-
-def _size(stream: BinaryIO) -> int:
-    try:
-        return os.fstat(stream.fileno()).st_size
-    except OSError:
-        return 0

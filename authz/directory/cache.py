@@ -26,7 +26,7 @@ _BASE: Final = 1_000
 class Cache(Generic[T]):
     """Keeps the values last used, as many as `max_entries` and `max_bytes` hold; for one thread at a time."""
 
-    __slots__ = ("_bytes", "_kept", "_max_bytes", "_max_entries", "_revision", "made")
+    __slots__ = ("_bytes", "_kept", "_max_bytes", "_max_entries", "made", "revision")
 
     def __init__(self, max_entries: int = MAX_ENTRIES, max_bytes: int = MAX_BYTES) -> None:
         """Begin with nothing."""
@@ -34,7 +34,8 @@ class Cache(Generic[T]):
         self._max_entries = max_entries
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._revision: int | None = None
+        self.revision: int | None = None
+        """What all of it was made from."""
         self.made = 0
         """Values that were not there and had to be made."""
 
@@ -49,19 +50,26 @@ class Cache(Generic[T]):
 
     def at(self, revision: int) -> None:
         """Forget everything that was made from another revision."""
-        if revision != self._revision:
+        if revision != self.revision:
             self._kept.clear()
             self._bytes = 0
-            self._revision = revision
+            self.revision = revision
 
     def get(self, key: Hashable, make: Callable[[], tuple[T, int]]) -> T:
         """Return the value of a key; where it is not kept, make it, with its size in bytes, and keep it."""
-        found = self._kept.get(key)
-        if found is not None:
+        kept = self.find(key)
+        return kept[0] if kept is not None else self.put(key, *make())
+
+    def find(self, key: Hashable) -> tuple[T, int] | None:
+        """Return the value of a key, and its size; None where it is not kept."""
+        kept = self._kept.get(key)
+        if kept is not None:
             self._kept.move_to_end(key)
-            return found[0]
+        return kept
+
+    def put(self, key: Hashable, value: T, size: int) -> T:
+        """Keep a value that has just been made, of so many bytes, and return it."""
         self.made += 1
-        value, size = make()
         size += _BASE
         if size > self._max_bytes:
             return value

@@ -54,6 +54,8 @@ def checked_key(key: Key) -> Key:
         if f"{principal}{colon}" not in _PRINCIPALS:
             raise EntityError(kind, "type", "must be `subject:ID` or `group:ID`")
         check_name(kind, principal, name)
+        if principal == "group":
+            check_group(kind, principal, name)
     elif kind is Kind.RESOURCE:
         check_name(kind, type_, key.type)
         if ":" in key.type:
@@ -68,6 +70,8 @@ def checked_key(key: Key) -> Key:
         check_id(kind, id_, key.id)
     else:
         check_name(kind, id_, key.id)
+    if kind is Kind.GROUP:
+        check_group(kind, id_, key.id)
     return key
 
 
@@ -96,6 +100,12 @@ def check_id(kind: str, member: str, value: object) -> None:
         raise EntityError(kind, member, "holds a control character")
 
 
+def check_group(kind: str, member: str, group: str) -> None:
+    """Refuse a group that decisions would take for another: in a request, `group:eng` is `eng` (L33)."""
+    if group.startswith("group:"):
+        raise EntityError(kind, member, "must not begin with `group:`")
+
+
 def _check_text(kind: str, member: str, value: object) -> None:
     if not isinstance(value, str):
         raise EntityError(kind, member, "must be a string")
@@ -114,6 +124,7 @@ def _check_within(kind: Kind, within: Sequence[str]) -> None:
         place = f"{member}[{index}]"
         if kind is not Kind.RESOURCE:
             check_name(kind, place, name)
+            check_group(kind, place, name)
             continue
         check_id(kind, place, name)
         type_, _, id_ = name.partition(":")

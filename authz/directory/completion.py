@@ -9,10 +9,11 @@ a resource is another tenant's. Where a store fails, nothing is decided.
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from authz.directory.known import Found, Known
-from authz.directory.limits import Size, refuse_excess, size_of_parts
+from authz.directory.known import Found, Known, Supplied
+from authz.directory.limits import refuse_excess, size_of_parts
 from authz.model import Client, Fact, Request, Resource
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from authz.directory import known
     from authz.directory.cache import Cache
+    from authz.directory.limits import Size
     from authz.directory.store import DirectoryStore
     from authz.model import Attributes, Value
 
@@ -62,31 +64,31 @@ class Completed(NamedTuple):
     """A request as it is decided, and what the directory has brought into it."""
 
     request: Request
-    found: tuple[Found, ...] = ()
+    found: tuple[Found | Supplied, ...] = ()
     revision: int = 0
     """The revision of the directory that all of it is from."""
 
     @property
     def facts(self) -> tuple[Fact, ...]:
         """Return what the directory has supplied and contradicted, as an explanation shows it."""
-        return tuple(
-            Fact(where + name, value, contradicted, given) for where, name, value, contradicted, given in self.found
-        )
+        facts: list[Fact] = []
+        for found in self.found:
+            if isinstance(found, Supplied):
+                facts += [Fact(found.where + name, value) for name, value in found.attributes.items()]
+            else:
+                facts.append(Fact(found.where + found.name, found.value, found.contradicted, found.given))
+        return tuple(facts)
 
 
 class _Parts:
     """What has been found out so far: new parts of the request, what is in them, and about how much."""
 
-    __slots__ = ("changes", "characters", "found", "values")
+    __slots__ = ("changes", "found", "sizes")
 
     def __init__(self) -> None:
         self.changes: dict[str, Any] = {}
-        self.found: list[Found] = []
-        self.values = self.characters = 0
-
-    def add(self, size: Size) -> None:
-        self.values += size.values
-        self.characters += size.characters
+        self.found: list[Found | Supplied] = []
+        self.sizes: list[Size] = []
 
 
 class _NoPolicy:
@@ -116,10 +118,10 @@ class Completer:
         directory. Raises `StoreError` where it cannot be read, and `InvalidRequestError` where
         request and directory together pass a limit of L60.
         """
-        completed, revision = self._known.at_once(lambda: self._complete(request, policy))
-        return Completed(*completed, revision)
+        (completed, found), revision = self._known.at_once(self._complete, request, policy)
+        return Completed(completed, found, revision)
 
-    def _complete(self, request: Request, policy: Policy) -> tuple[Request, tuple[Found, ...]]:
+    def _complete(self, request: Request, policy: Policy) -> tuple[Request, tuple[Found | Supplied, ...]]:
         parts = _Parts()
         if request.subject:
             self._subject(request, parts)
@@ -131,7 +133,7 @@ class Completer:
         references = policy.references(request)
         if parts.changes:
             completed = _changed(request, parts.changes)
-            refuse_excess(request, completed, Size(parts.values, parts.characters))
+            refuse_excess(request, completed, parts.sizes)
             request = completed
         if references:
             request = self._follow(request, references, parts.found)
@@ -154,12 +156,12 @@ class Completer:
                 parts.found.append(Found("subject_attributes.", "groups", subject.groups))
         if filled is not own and filled:
             parts.changes["subject_attributes"] = filled
-            parts.add(subject.size)
+            parts.sizes.append(subject.size)
         roles = tuple(role for role in subject.roles if role not in request.roles) if subject.roles else ()
         if roles:
             parts.changes["roles"] = (*request.roles, *roles)
             parts.found.append(Found("", "roles", roles))
-            parts.add(subject.size)
+            parts.sizes.append(subject.size)
 
     def _resource(self, request: Request, own: Resource, parts: _Parts, *, elsewhere: bool) -> None:
         entry = self._known.resource(own.tenant, request.tenant, own.type, own.id, elsewhere=elsewhere)
@@ -170,7 +172,7 @@ class Completer:
             if entry.found:
                 parts.changes["resource"] = entry.whole
                 parts.found += entry.found
-                parts.add(entry.size)
+                parts.sizes.append(entry.size)
             return
         found = parts.found
         tenant = entry.whole.tenant
@@ -183,7 +185,7 @@ class Completer:
             found.append(Found("resource.", "ancestors", ancestors))
         if tenant != own.tenant or attributes is not own.attributes or ancestors:
             parts.changes["resource"] = Resource(own.type, own.id, tenant, attributes, (*own.ancestors, *ancestors))
-            parts.add(entry.size)
+            parts.sizes.append(entry.size)
 
     def _client(self, request: Request, own: Client, parts: _Parts) -> None:
         entry = self._known.client(request.tenant, own.id)
@@ -191,7 +193,7 @@ class Completer:
             filled = _filled(own.attributes, entry, "client.attributes.", parts.found)
             if filled is not own.attributes:
                 parts.changes["client"] = Client(own.id, filled)
-                parts.add(size_of_parts((entry,)))
+                parts.sizes.append(size_of_parts((entry,)))
 
     def _tool(self, request: Request, parts: _Parts) -> None:
         own = request.tool_info
@@ -208,11 +210,11 @@ class Completer:
             parts.found += new
             hints: dict[str, Any] = {fact.name: fact.value for fact in new}
             parts.changes["tool_info"] = replace(own, **hints)
-        parts.add(size_of_parts((tool.info.tags,)))
+        parts.sizes.append(size_of_parts((tool.info.tags,)))
 
     # --- References ---------------------------------------------------------------------------
 
-    def _follow(self, request: Request, references: Sequence[Reference], found: list[Found]) -> Request:
+    def _follow(self, request: Request, references: Sequence[Reference], found: list[Found | Supplied]) -> Request:
         """Look up what references lead to, first those that others start from.
 
         What hangs on the resource is looked for in its tenant, everything else in the caller's. Where one
@@ -245,14 +247,15 @@ class Completer:
 
 
 _NOTHING: Final[Attributes] = {}
-_SLOTS: Final = tuple((slot.__get__, slot.__set__) for slot in (getattr(Request, name) for name in Request.__slots__))
+_values_of: Final = attrgetter(*Request.__slots__)
+_SETTERS: Final = tuple(getattr(Request, name).__set__ for name in Request.__slots__)
 
 
 def _changed(request: Request, changes: Mapping[str, Any]) -> Request:
     """Return a request with other parts. The directory checks what it takes: nothing is checked again."""
     copy = object.__new__(Request)
-    for get, set_ in _SLOTS:  # a tenth of the time that the constructor takes
-        set_(copy, get(request))
+    for set_, value in zip(_SETTERS, _values_of(request), strict=True):  # a tenth of the time of the constructor
+        set_(copy, value)
     for name, value in changes.items():
         object.__setattr__(copy, name, value)
     return copy
@@ -276,7 +279,7 @@ def _texts(values: object) -> tuple[str, ...] | None:
     return None
 
 
-def _filled(own: Attributes, entry: Attributes, where: str, found: list[Found]) -> Attributes:
+def _filled(own: Attributes, entry: Attributes, where: str, found: list[Found | Supplied]) -> Attributes:
     """Return attributes with those of the entry that are not given, null counting as not given (L12)."""
     filled: dict[str, Value] | None = None
     for name, value in entry.items():
@@ -288,7 +291,7 @@ def _filled(own: Attributes, entry: Attributes, where: str, found: list[Found]) 
     return own if filled is None else filled
 
 
-def _with_owner(own: Attributes, entry: known.Resource, found: list[Found]) -> Attributes:
+def _with_owner(own: Attributes, entry: known.Resource, found: list[Found | Supplied]) -> Attributes:
     """Put the directory's owner in the place of another that the request gives."""
     given, owner = own.get("owner"), entry.attributes.get("owner")
     if given is None or owner is None or (type(given) is type(owner) and given == owner):

@@ -17,10 +17,13 @@ from authz.model import MAX_ITEMS, ToolInfo
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from authz.directory.entities import Entity
     from authz.directory.store import DirectoryStore
     from authz.model import Attributes, Value
 
 T = TypeVar("T")
+U = TypeVar("U")
+V = TypeVar("V")
 
 _TRIES = 20
 _GROUP = "group:"
@@ -36,6 +39,14 @@ class Found(NamedTuple):
     given: Value = None
 
 
+class Supplied(NamedTuple):
+    """Many at once: all of some attributes, none of which the request has given."""
+
+    where: str
+    attributes: Attributes
+    contradicted: bool = False
+
+
 class Subject(NamedTuple):
     """A subject's attributes, the groups that the request did not list, and the roles bound to any of them.
 
@@ -47,7 +58,7 @@ class Subject(NamedTuple):
     groups: tuple[str, ...]
     roles: tuple[str, ...]
     whole: Attributes
-    found: tuple[Found, ...]
+    found: tuple[Found | Supplied, ...]
     size: Size
 
 
@@ -59,7 +70,7 @@ class Resource(NamedTuple):
     ancestors: tuple[str, ...]
     is_foreign: bool
     whole: model.Resource
-    found: tuple[Found, ...]
+    found: tuple[Found | Supplied, ...]
     size: Size
 
 
@@ -77,6 +88,10 @@ class Named(NamedTuple):
     attributes: Attributes
 
 
+class _MovedError(Exception):
+    """Raised where the directory is of another revision than what is kept of it."""
+
+
 class Known:
     """Reads a store through a cache; for one thread at a time, as the store is."""
 
@@ -85,24 +100,40 @@ class Known:
         self._store = store
         self._cache: Cache[Any] = Cache() if cache is None else cache
 
-    def at_once(self, read: Callable[[], T]) -> tuple[T, int]:
-        """Return what reading comes to when nothing of it changes meanwhile, and the one revision that it is of.
+    def at_once(self, read: Callable[[U, V], T], one: U, other: V) -> tuple[T, int]:
+        """Return what reading comes to when all of it is of one revision, the present one, and that revision.
 
-        Raises `StoreBusyError` where the directory changes again and again.
+        What is kept is taken to be of the present one until something is read, which says of which it
+        is; where nothing is, the store is asked at the end. Raises `StoreBusyError` where the directory
+        changes again and again.
         """
-        cache, store = self._cache, self._store
+        cache = self._cache
         for _ in range(_TRIES):
-            revision = store.revision()
-            cache.at(revision)
             made = cache.made
-            result = read()
-            if cache.made == made or store.revision() == revision:
-                return result, revision
+            try:
+                result = read(one, other)
+            except _MovedError:
+                cache.at(self._store.seen)
+                continue
+            except InvalidRequestError:
+                if self._is_current():
+                    raise
+                continue
+            if (cache.made != made or self._is_current()) and cache.revision is not None:
+                return result, cache.revision
         raise StoreBusyError("the directory changes all the time: ask again")
+
+    def _is_current(self) -> bool:
+        """Say whether what is kept is of the present revision, and forget it if not."""
+        before = self._cache.revision
+        self._cache.at(self._store.revision())
+        return self._cache.revision == before
 
     def subject(self, tenant: str, id_: str, carried: tuple[str, ...]) -> Subject:
         """Return what this tenant knows of a subject that carries these groups."""
-        return self._cache.get(("subject", tenant, id_, carried), lambda: self._subject(tenant, id_, carried))  # type: ignore[no-any-return]  # the cache holds what was made for the key
+        key = ("subject", tenant, id_, carried)
+        kept = self._cache.find(key)
+        return kept[0] if kept is not None else self._cache.put(key, *self._subject(tenant, id_, carried))  # type: ignore[no-any-return]  # the cache holds what was made for the key
 
     def resource(self, named: str, caller: str, type_: str, id_: str, *, elsewhere: bool) -> Resource | None:
         """Return the entry of a resource that a caller's request names in a tenant, or in none.
@@ -111,10 +142,11 @@ class Known:
         neither has an entry, and others but the caller's have one, it is that of the first of those;
         that is looked for `elsewhere` only where a decision about it would say whose it is.
         """
-        return self._cache.get(  # type: ignore[no-any-return]  # as above
-            ("resource", named, caller, type_, id_, elsewhere),
-            lambda: self._resource(named, caller, type_, id_, elsewhere=elsewhere),
-        )
+        key = ("resource", named, caller, type_, id_, elsewhere)
+        kept = self._cache.find(key)
+        if kept is None:
+            return self._cache.put(key, *self._resource(named, caller, type_, id_, elsewhere=elsewhere))  # type: ignore[no-any-return]  # as above
+        return kept[0]  # type: ignore[no-any-return]  # as above
 
     def client(self, tenant: str, id_: str) -> Attributes | None:
         """Return the attributes of a client, in this tenant or in the empty one."""
@@ -129,23 +161,43 @@ class Known:
 
     def tool(self, tenant: str, server: str, name: str) -> Tool | None:
         """Return a tool of this tenant or the empty one; without a server, the only one of its name in both."""
-        return self._cache.get(("tool", tenant, server, name), lambda: self._tool(tenant, server, name))  # type: ignore[no-any-return]  # as above
+        key = ("tool", tenant, server, name)
+        kept = self._cache.find(key)
+        return kept[0] if kept is not None else self._cache.put(key, *self._tool(tenant, server, name))  # type: ignore[no-any-return]  # as above
 
     # --- Reading the store --------------------------------------------------------------------
 
+    def _of_now(self, read: T) -> T:
+        """Return what was read, if it is of the revision that everything else is of."""
+        if self._store.seen != self._cache.revision:
+            raise _MovedError
+        return read
+
+    def _get(self, kind: Kind, type_: str, id_: str, *tenants: str) -> Entity | None:
+        """Return the entry in the first of these tenants that has one."""
+        store = self._store
+        for tenant in tenants:
+            entity = store.get(Key(kind, type_, id_, tenant))
+            if store.seen != self._cache.revision:
+                raise _MovedError
+            if entity is not None:
+                return entity
+        return None
+
     def _subject(self, tenant: str, id_: str, carried: tuple[str, ...]) -> tuple[Subject, int]:
-        entity = self._store.get(Key(Kind.SUBJECT, "", id_, tenant))
+        entity = self._get(Kind.SUBJECT, "", id_, tenant)
         of_request = [group.removeprefix(_GROUP) for group in carried]
         own = [group.removeprefix(_GROUP) for group in entity.within] if entity is not None else []
         groups = self._closure((*of_request, *own), lambda group: self._above_group(tenant, group))
         if groups is None:
             raise InvalidRequestError("subject_attributes.groups", _too_many(MAX_ITEMS))
-        roles = self._store.roles_of(tenant, [f"subject:{id_}", *(f"{_GROUP}{group}" for group in groups)])
+        principals = [f"subject:{id_}", *(f"{_GROUP}{group}" for group in groups)]
+        roles = self._of_now(self._store.roles_of(tenant, principals))
         known = entity.attributes if entity is not None else {}
         attributes = {name: value for name, value in known.items() if name != "groups" and value is not None}  # L12
         listed = frozenset(of_request)
         new = tuple(group for group in groups if group not in listed)
-        found = [Found("subject_attributes.", name, value) for name, value in attributes.items()]
+        found: list[Found | Supplied] = [Supplied("subject_attributes.", attributes)] if attributes else []
         if new:
             found.append(Found("subject_attributes.", "groups", new))
         sorted_roles = tuple(sorted(roles))
@@ -161,22 +213,24 @@ class Known:
     def _resource(
         self, named: str, caller: str, type_: str, id_: str, *, elsewhere: bool
     ) -> tuple[Resource | None, int]:
-        tenants = dict.fromkeys((named or caller, ""))
-        entity = next(filter(None, (self._store.get(Key(Kind.RESOURCE, type_, id_, t)) for t in tenants)), None)
+        tenants = _owners(named or caller)
+        entity = self._get(Kind.RESOURCE, type_, id_, *tenants)
         if entity is None and elsewhere:
             # Never into the caller's own tenant: the request says that it is another's, which may be just not known.
-            others = [t for t in self._store.tenants_of(Kind.RESOURCE, type_, id_) if t != caller]
-            entity = self._store.get(Key(Kind.RESOURCE, type_, id_, others[0])) if others else None
+            others = [t for t in self._of_now(self._store.tenants_of(Kind.RESOURCE, type_, id_)) if t != caller]
+            entity = self._get(Kind.RESOURCE, type_, id_, *others[:1])
         in_key = 4 * (len(named) + len(caller) + len(type_) + len(id_))
         if entity is None:
             return None, in_key
         tenant = entity.key.tenant
-        ancestors = self._closure(entity.within, lambda one: self._above_entity(tenant, one))
+        ancestors = self._closure(entity.within, lambda one: self._above_entity(tenant, one)) if entity.within else ()
         if ancestors is None:
             raise InvalidRequestError("resource.ancestors", _too_many(MAX_ITEMS))
-        attributes = {name: value for name, value in entity.attributes.items() if value is not None}
+        attributes = entity.attributes
+        if None in attributes.values():
+            attributes = {name: value for name, value in attributes.items() if value is not None}
         is_foreign = tenant not in tenants
-        found = [Found("resource.attributes.", name, value) for name, value in attributes.items()]
+        found: list[Found | Supplied] = [Supplied("resource.attributes.", attributes)] if attributes else []
         if ancestors:
             found.append(Found("resource.", "ancestors", ancestors))
         if is_foreign:  # what is in another tenant's entry is told to nobody
@@ -184,7 +238,8 @@ class Known:
         elif tenant and not named:
             found.insert(0, Found("resource.", "tenant", tenant))
         whole = model.Resource(type_, id_, tenant if is_foreign else named or tenant, attributes, ancestors)
-        size = size_of_parts((attributes, ancestors, (tenant,)))
+        size = size_of_parts((attributes, ancestors))
+        size = Size(size.values + 1, size.characters + len(tenant))
         return Resource(tenant, attributes, ancestors, is_foreign, whole, tuple(found), size), size.bytes + in_key
 
     def _above_entity(self, tenant: str, name: str) -> tuple[str, ...]:
@@ -193,7 +248,7 @@ class Known:
 
     def _within(self, kind: Kind, type_: str, id_: str, tenant: str) -> tuple[str, ...]:
         def read() -> tuple[tuple[str, ...], int]:
-            entity = self._store.get(Key(kind, type_, id_, tenant))
+            entity = self._get(kind, type_, id_, tenant)
             within = entity.within if entity is not None else ()
             return within, size_of_parts((within, (type_, id_, tenant))).bytes
 
@@ -215,23 +270,22 @@ class Known:
     def _named(self, kind: Kind, type_: str, id_: str, tenant: str) -> Named | None:
         def read() -> tuple[Named | None, int]:
             in_key = 4 * (len(type_) + len(id_) + len(tenant))
-            for owner in dict.fromkeys((tenant, "")):
-                entity = self._store.get(Key(kind, type_, id_, owner))
-                if entity is not None:
-                    return Named(owner, entity.attributes), size_of_parts((entity.attributes,)).bytes + in_key
-            return None, in_key
+            entity = self._get(kind, type_, id_, *_owners(tenant))
+            if entity is None:
+                return None, in_key
+            return Named(entity.key.tenant, entity.attributes), size_of_parts((entity.attributes,)).bytes + in_key
 
         return self._cache.get(("named", kind, type_, id_, tenant), read)  # type: ignore[no-any-return]  # as above
 
     def _tool(self, tenant: str, server: str, name: str) -> tuple[Tool | None, int]:
         in_key = 4 * (len(tenant) + len(server) + len(name))
-        tenants = dict.fromkeys((tenant, ""))
+        tenants = _owners(tenant)
         if not server:
-            servers = dict.fromkeys(one for owner in tenants for one in self._store.servers_of(owner, name))
+            servers = {one for owner in tenants for one in self._of_now(self._store.servers_of(owner, name))}
             if len(servers) != 1:
                 return None, in_key
             server = next(iter(servers))
-        entity = next(filter(None, (self._store.get(Key(Kind.TOOL, server, name, owner)) for owner in tenants)), None)
+        entity = self._get(Kind.TOOL, server, name, *tenants)
         if entity is None:
             return None, in_key
         hints = {hint: value for hint in HINTS if isinstance(value := entity.attributes.get(hint), bool)}
@@ -241,6 +295,11 @@ class Known:
         if info.tags:
             found.append(Found("tool_info.", "tags", info.tags))
         return Tool(info, tuple(found)), size_of_parts((info.tags, HINTS)).bytes + in_key
+
+
+def _owners(tenant: str) -> tuple[str, ...]:
+    """Return the tenants whose entries count for this one, its own first."""
+    return (tenant, "") if tenant else ("",)
 
 
 def _too_many(most: int) -> str:

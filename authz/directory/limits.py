@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from authz.errors import InvalidRequestError
 from authz.model import MAX_ITEMS, MAX_TEXT, MAX_VALUES
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from authz.model import Request
+
+
+_WITHOUT_MEMBERS: Final = frozenset({int, float, bool, type(None)})
 
 
 class Size(NamedTuple):
@@ -40,17 +43,26 @@ def size_of_parts(parts: Iterable[Any]) -> Size:
             kind = type(member)
             if kind is str:
                 characters += len(member)
+            elif kind in _WITHOUT_MEMBERS:
+                continue
             elif kind is dict or kind is list or kind is tuple or isinstance(member, (Mapping, list, tuple)):
                 waiting.append(member)
     return Size(values, characters)
 
 
-def refuse_excess(before: Request, after: Request, added: Size) -> None:
+def refuse_excess(before: Request, after: Request, added: Iterable[Size]) -> None:
     """Refuse a request that has grown past a limit: cut, it would be another question.
 
-    `added` is at least what was added, so that what came with the request is counted and nothing else,
+    `added` are at least what was added, so that what came with the request is counted and nothing else,
     unless it comes near a limit. Raises `InvalidRequestError`.
     """
+    values, characters = _held(before)
+    for size in added:
+        values += size.values
+        characters += size.characters
+    fits = _fits(values, characters)
+    if fits and values <= MAX_ITEMS:  # so no place holds more, either
+        return
     resource = after.resource
     longest = max(len(after.roles), len(after.subject_attributes), len(_groups(after)))
     if resource is not None:
@@ -61,11 +73,9 @@ def refuse_excess(before: Request, after: Request, added: Size) -> None:
         raise InvalidRequestError(
             "request", f"holds more than {MAX_ITEMS} items in one place, with what the directory adds"
         )
-    held = size_of_parts(_parts(before))
-    if _fits(held.values + added.values, held.characters + added.characters + _identifiers(before)):
+    if fits:
         return
-    held = size_of_parts(_parts(after))
-    if not _fits(held.values, held.characters + _identifiers(after)):
+    if not _fits(*_held(after)):
         raise InvalidRequestError("request", "holds too much for one request, with what the directory adds")
 
 
@@ -78,26 +88,23 @@ def _groups(request: Request) -> list[Any] | tuple[Any, ...]:
     return groups if isinstance(groups, (list, tuple)) else ()
 
 
-def _parts(request: Request) -> list[Any]:
-    parts: list[Any] = [
-        request.arguments, request.context, request.subject_attributes, request.scopes, request.roles,
-    ]  # fmt: skip
+def _held(request: Request) -> tuple[int, int]:
+    """Return how many values a request holds, and how many characters with those of what names something."""
+    scopes, roles = request.scopes, request.roles
+    values = len(scopes) + len(roles)
+    characters = len(request.subject) + len(request.tenant) + len(request.tool)
+    characters += len("".join(scopes)) + len("".join(roles))
+    parts: list[Any] = [request.arguments, request.context, request.subject_attributes]
     if (resource := request.resource) is not None:
         parts += (resource.attributes, resource.ancestors)
+        characters += len(resource.type) + len(resource.id) + len(resource.tenant)
     if request.client is not None:
         parts.append(request.client.attributes)
+        characters += len(request.client.id)
     if request.tool_info is not None:
         parts.append(request.tool_info.tags)
-    return parts
-
-
-def _identifiers(request: Request) -> int:
-    """Count the characters of what names something, one part at a time."""
-    count = len(request.subject) + len(request.tenant) + len(request.tool)
-    if (resource := request.resource) is not None:
-        count += len(resource.type) + len(resource.id) + len(resource.tenant)
-    if request.client is not None:
-        count += len(request.client.id)
-    if request.tool_info is not None:
-        count += len(request.tool_info.server)
-    return count
+        characters += len(request.tool_info.server)
+    if any(parts):
+        held = size_of_parts(parts)
+        return values + held.values, characters + held.characters
+    return values, characters

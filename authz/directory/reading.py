@@ -51,9 +51,9 @@ def read_lines(stream: BinaryIO, defaults: Defaults) -> Iterator[Read]:
 
 def _entity(line: bytes, defaults: Defaults) -> Entity | EntityError:
     try:
-        if len(line) <= MAX_IDENTIFIER and (text := line.decode()).isascii() and text.isprintable():
-            record, end = _scan(text, 0)
-            if end == len(text) and "\\" not in text and _strings(record) == text.count('"') // 2:
+        if len(line) <= MAX_IDENTIFIER and "\\" not in (text := line.decode("ascii")) and "\x7f" not in text:
+            record, end = _scan(text, 0)  # which takes no other control character in a string
+            if end == len(text) and _strings(record) == text.count('"') // 2:
                 return entity_from_record(record, defaults, plain=True)
     except EntityError as error:
         return error
@@ -198,7 +198,12 @@ def _columns(row: list[str]) -> list[str]:
     for index, column in enumerate(columns):
         name = column.removeprefix("attributes.")
         if not name or (column == name and column not in MEMBERS_OF_RECORDS):
-            raise EntityError("", shown(column), "is no column of a directory")
+            hint = ""
+            if ";" in column:
+                hint = ": cells are separated by commas"
+            elif name and column == name:
+                hint = f": an attribute's column is `attributes.{shown(name)}`"
+            raise EntityError("", shown(column), f"is no column of a directory{hint}")
         if column in columns[:index]:
             raise EntityError("", shown(column), "is a column twice")
     return columns

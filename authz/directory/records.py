@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from authz.directory.checking import MEMBERS, checked, checked_key
+from authz.directory.checking import MEMBERS, check_group, checked, checked_key
 from authz.directory.entities import HINTS, Entity, EntityError, Key, Kind
 from authz.json_form import shown
 
@@ -65,13 +65,13 @@ def entity_from_record(record: object, defaults: Defaults = _NO_DEFAULTS, *, pla
     if shape is None:
         raise EntityError("", "kind", f"must be one of {', '.join(_SHAPES)}")
     kind, known, read = shape
-    if not record.keys() <= known:
+    if not known.issuperset(record):
         unknown = next(member for member in record if member not in known)
         raise EntityError(kind, shown(unknown), f"is no member of a {kind.replace('_', ' ')}")
     tenant = record.get("tenant")
     if type(tenant) is not str or defaults.tenant is not None:
         tenant = _tenant(kind, tenant, defaults.tenant)
-    entity = read(record, tenant)
+    entity = read(kind, record, tenant)
     return entity if plain else checked(entity)
 
 
@@ -114,28 +114,23 @@ def _tenant(kind: Kind, tenant: object, only: str | None) -> str:
     return tenant
 
 
-def _subject(record: Record, tenant: str) -> Entity:
-    return _person(Kind.SUBJECT, record, tenant)
-
-
-def _group(record: Record, tenant: str) -> Entity:
-    return _person(Kind.GROUP, record, tenant)
-
-
 def _person(kind: Kind, record: Record, tenant: str) -> Entity:
     within = _texts(kind, record, "groups")
     if "" in within:
         raise EntityError(kind, f"groups[{within.index('')}]", "must not be empty")
-    return Entity(Key(kind, "", _name(kind, record, "id"), tenant), _attributes(kind, record), within)
+    for index, group in enumerate(within):
+        check_group(kind, f"groups[{index}]", group)
+    id_ = _name(kind, record, "id")
+    if kind is Kind.GROUP:
+        check_group(kind, "id", id_)
+    return Entity(Key(kind, "", id_, tenant), _attributes(kind, record), within)
 
 
-def _client(record: Record, tenant: str) -> Entity:
-    kind = Kind.CLIENT
+def _client(kind: Kind, record: Record, tenant: str) -> Entity:
     return Entity(Key(kind, "", _name(kind, record, "id"), tenant), _attributes(kind, record))
 
 
-def _resource(record: Record, tenant: str) -> Entity:
-    kind = Kind.RESOURCE
+def _resource(kind: Kind, record: Record, tenant: str) -> Entity:
     type_ = _name(kind, record, "type")
     if ":" in type_:
         raise EntityError(kind, "type", "must not hold a colon")
@@ -155,17 +150,18 @@ def _resource(record: Record, tenant: str) -> Entity:
     return Entity(Key(kind, type_, _name(kind, record, "id"), tenant), attributes, within)
 
 
-def _role_binding(record: Record, tenant: str) -> Entity:
-    kind = Kind.ROLE_BINDING
+def _role_binding(kind: Kind, record: Record, tenant: str) -> Entity:
     given = [name for name in ("subject", "group") if record.get(name) is not None]
     if len(given) != 1:
         raise EntityError(kind, "subject", "or `group` must be given, and not both")
-    principal = f"{given[0]}:{_name(kind, record, given[0])}"
+    name = _name(kind, record, given[0])
+    if given[0] == "group":
+        check_group(kind, "group", name)
+    principal = f"{given[0]}:{name}"
     return Entity(Key(kind, principal, _name(kind, record, "role"), tenant))
 
 
-def _tool(record: Record, tenant: str) -> Entity:
-    kind = Kind.TOOL
+def _tool(kind: Kind, record: Record, tenant: str) -> Entity:
     attributes = {name: record[name] for name in _TOOL_ATTRIBUTES if record.get(name) is not None}
     server = record.get("server")
     if server is not None and not isinstance(server, str):
@@ -174,10 +170,10 @@ def _tool(record: Record, tenant: str) -> Entity:
     return checked(Entity(Key(kind, server or "", _name(kind, record, "name"), tenant), attributes))
 
 
-_Reader: TypeAlias = "Callable[[Record, str], Entity]"
+_Reader: TypeAlias = "Callable[[Kind, Record, str], Entity]"
 _READERS: Final[Mapping[Kind, _Reader]] = {
-    Kind.SUBJECT: _subject,
-    Kind.GROUP: _group,
+    Kind.SUBJECT: _person,
+    Kind.GROUP: _person,
     Kind.ROLE_BINDING: _role_binding,
     Kind.RESOURCE: _resource,
     Kind.TOOL: _tool,

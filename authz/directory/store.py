@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 class DirectoryStore(Protocol):
     """Keeps entities. A writing call is whole or not there, with its record in the decision log.
 
-    All raise `StoreError`.
+    All raise `StoreError`. What one call of `get`, `tenants_of`, `roles_of` or `servers_of` returns is
+    of one revision.
     """
+
+    @property
+    def seen(self) -> int:
+        """Return the revision that the last of those calls has found."""
 
     def get(self, key: Key) -> Entity | None:
         """Return one entry, None where there is none."""

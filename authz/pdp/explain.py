@@ -93,10 +93,13 @@ def _atoms(condition: Core | None) -> Iterator[Core]:
 # --- Traces ---------------------------------------------------------------------------------
 
 
+_NOT_OURS: Final = (Reason.TENANT_MISMATCH, Reason.TENANT_UNKNOWN)
+
+
 def explain(program: Program, request: Request, facts: tuple[Fact, ...] = ()) -> Explanation:
     """Decide, and trace every statement that applies to the tool, the resource's type and the tenant."""
     decision = program.decide(request)
-    if decision.reason is Reason.TENANT_MISMATCH and any(f.path == "resource.tenant" for f in facts):
+    if decision.reason in _NOT_OURS and any(f.path.startswith("resource.") for f in facts):
         request, facts = _without_foreign(request), tuple(f for f in facts if not _is_foreign(f))
     plan = program.plan(request)
     compiled = [*plan.denies, *plan.requirements, *plan.scopes, *plan.allows]

@@ -35,6 +35,10 @@ _LAST_LOOK_S: Final = 0.05
 """How long the end of a stream waits for the news that its sender has only vanished."""
 
 
+_EXPORT_S: Final = 600.0
+"""How long an export may take: as long as it is read, what others write piles up in the store's WAL."""
+
+
 class _AbandonedError(Exception):
     """Raised in the thread of an import whose call has ended before its stream did."""
 
@@ -93,8 +97,11 @@ class DirectoryService:
                 store = await in_thread(lambda: stack.enter_context(self._stores()))
                 entities = store.entities(call.tenant, call.kind)
                 stack.callback(entities.close)  # type: ignore[attr-defined]  # a generator holds a snapshot until then
-                while (part := await in_thread(lambda: wire.export_part(entities))) is not None:
-                    await context.write(part.SerializeToString())
+                async with asyncio.timeout(_EXPORT_S):
+                    while (part := await in_thread(lambda: wire.export_part(entities))) is not None:
+                        await context.write(part.SerializeToString())
+        except TimeoutError:
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the export was read too slowly: begin anew")
         except Exception as error:  # noqa: BLE001  # as in import_entities
             await self._calls.fail(context, "ExportEntities", error)
 

@@ -55,7 +55,7 @@ class Gate(grpc.GenericRpcHandler):
         task = asyncio.current_task()
         if self.under_way >= self._limit or task is None:
             return self._full
-        if handler.request_streaming:
+        if handler.request_streaming or handler.response_streaming:
             if self.streams >= self._max_streams:
                 return self._full_of_streams
             self.streams += 1

@@ -61,7 +61,7 @@ def decision(number: int, **members: object) -> str:
         "tool": "read_document",
         "resource": {"type": "document", "id": f"d{number}"},
         "decision": "DENY" if number == 7 else "ALLOW",
-        "reason": "NO_RULE" if number == 7 else "ALLOWED",
+        "reason": "NO_ALLOW" if number == 7 else "ALLOWED",
         "rules": ["documents:7"],
         "latency_us": number,
     }
@@ -115,7 +115,7 @@ def test_query_filters_and_prints_the_newest_first(store: SqliteStore, path: Pat
         (["--subject", "alice", "--limit", 2], [9, 7]),
         (["--subject", "alice", "--limit", 2, "--oldest-first"], [1, 3]),
         (["--decision", "deny"], [7]),
-        (["--reason", "no-rule"], [7]),
+        (["--reason", "no_allow"], [7]),
         (["--resource", "document:d4"], [4]),
         (["--tenant", "globex"], []),
         (["--rule", "documents:7", "--since", "2026-01-08", "--until", "2026-01-10"], [9, 8]),
@@ -184,7 +184,7 @@ def test_stats_count_and_rank(store: SqliteStore, path: Path) -> None:
     assert answer["records"] == 11
     assert answer["dropped"] == 12
     assert answer["by_decision"] == {"ALLOW": 9, "DENY": 1}
-    assert answer["by_reason"] == {"ALLOWED": 9, "NO_RULE": 1}
+    assert answer["by_reason"] == {"ALLOWED": 9, "NO_ALLOW": 1}
     assert answer["by_tool"] == {"read_document": 10}
     assert answer["by_tenant"] == {"acme": 10}
     assert answer["by_hour"]["2026-01-10T11"] == 1
@@ -273,3 +273,21 @@ def test_a_witness_shows_a_log_that_was_put_back(store: SqliteStore, path: Path,
     ran = log(path, "verify", "--witness", heads)
     assert ran.code == 7
     assert "record 11: it is missing: a witness saw 11 records" in ran.out
+
+
+@pytest.mark.parametrize(("flag", "name"), [("--decision", "allowed"), ("--reason", "no"), ("--kind", "acts")])
+def test_a_name_that_no_record_can_have_is_refused(store: SqliteStore, path: Path, flag: str, name: str) -> None:
+    """A misspelt filter that finds nothing would read like an answer."""
+    ran = log(path, "query", flag, name)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"`{name}` is not one of" in ran.err
+
+
+def test_an_archive_without_segments_is_not_taken_for_a_verified_one(
+    store: SqliteStore, path: Path, tmp_path: Path
+) -> None:
+    """Whoever names the wrong folder must hear of it."""
+    (tmp_path / "empty").mkdir()
+    ran = log(path, "verify", "--archive", tmp_path / "empty")
+    assert (ran.code, ran.out) == (1, "")
+    assert "holds no segments" in ran.err

@@ -19,25 +19,30 @@ class MemoryDirectory:
         """Begin with these entries."""
         self.held: dict[Key, Entity] = {entity.key: entity for entity in entities}
         self.changes = 0
+        self.seen = -1
         self.reads: list[Key] = []
 
     def get(self, key: Key) -> Entity | None:
         """Return one entry."""
+        self.seen = self.changes
         self.reads.append(key)
         return self.held.get(key)
 
     def tenants_of(self, kind: Kind, type_: str, id_: str) -> Sequence[str]:
         """Return the tenants that know it, bytewise."""
+        self.seen = self.changes
         return sorted((key.tenant for key in self.held if key[:3] == (kind, type_, id_)), key=str.encode)
 
     def roles_of(self, tenant: str, principals: Sequence[str]) -> frozenset[str]:
         """Return the roles bound to any of them."""
+        self.seen = self.changes
         return frozenset(
             key.id for key in self.held if key[::3] == (Kind.ROLE_BINDING, tenant) and key.type in principals
         )
 
     def servers_of(self, tenant: str, tool: str) -> Sequence[str]:
         """Return the servers of a tool, bytewise."""
+        self.seen = self.changes
         found = (key.type for key in self.held if key[::3] == (Kind.TOOL, tenant) and key.id == tool)
         return sorted(found, key=str.encode)
 

@@ -120,7 +120,7 @@ def test_delete_removes_what_is_named_and_says_what_was_not_there(run: Callable[
     run("import", "-", given=PEOPLE)
     result = run("delete", "subject", "alice", "bob", "--tenant", "acme", "--author", "root", "--note", "left")
     assert (result.return_value, result.stdout) == (1, "1 entry deleted\n")
-    assert result.stderr == "error: 1 of 2 entries were not there\n"
+    assert result.stderr == "error: 1 of 2 entries not there\n"
     assert run("get", "subject", "alice", "--tenant", "acme").return_value == 1
     store = open_store(tmp_path / "authz.db", readonly=True)
     records = [json.loads(link.text) for link in store.log.links()]
@@ -160,3 +160,11 @@ def test_what_is_printed_cannot_command_a_terminal(run: Callable[..., Result]) -
     exported = run("export").stdout
     assert exported.rstrip("\n").isprintable()
     assert json.loads(exported)["attributes"] == {"x": "\x1b[31m\u2028"}
+
+
+def test_a_key_without_its_type_and_a_file_without_tools_say_what_to_do(run: Callable[..., Result]) -> None:
+    """Issue 3, a newcomer's mistakes: each is one clear line that says what to do."""
+    run("import", "-", given=PEOPLE)
+    assert "name it with `--type`" in str(run("get", "resource", "n1").exception)
+    assert run("delete", "subject", "nobody").stderr == "error: 1 of 1 entry not there\n"
+    assert run("import", "-", "--tools-of", "s", given="no JSON").stderr.startswith("error: `-` is not valid JSON")

@@ -296,7 +296,11 @@ def test_a_bad_row_names_the_line_on_which_it_begins() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("kind,nonsense\nsubject,a\n", "`nonsense` is no column of a directory"),
+        (
+            "kind,nonsense\nsubject,a\n",
+            "`nonsense` is no column of a directory: an attribute's column is `attributes.nonsense`",
+        ),
+        ("id;kind\na;subject\n", "`id;kind` is no column of a directory: cells are separated by commas"),
         ("kind,id,id\nsubject,a,b\n", "`id` is a column twice"),
         ("kind,attributes.\nsubject,a\n", "`attributes.` is no column of a directory"),
         ('kind,id,attributes,attributes.a\nsubject,x,"{""a"":1}",2\n', "`attributes` is given twice, in two columns"),

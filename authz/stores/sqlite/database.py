@@ -19,7 +19,7 @@ import os
 import sqlite3
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlite_utils import Database as Tables
 
@@ -38,7 +38,7 @@ from authz.stores.sqlite.files import wal_path as wal_path_of
 from authz.stores.sqlite.migrations import APPLICATION_ID, LATEST, migrate, schema_problems, schema_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 WAIT_S: Final = 5.0
 """How long a write waits for another process to finish its own."""
@@ -85,6 +85,7 @@ class Database:
         self._wait = wait
         self._process = os.getpid()
         self._looked = 0.0
+        self._cursor = connection.cursor()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -116,6 +117,15 @@ class Database:
         except sqlite3.Error as error:
             raise store_error(self.path, error) from None
 
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
+        """Return all that one statement reads, as `reading` would: what every decision asks is worth a shorter way."""
+        if self._process != os.getpid() or time.monotonic() - self._looked > _LOOK_S:
+            self._refuse_moved()
+        try:
+            return self._cursor.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise store_error(self.path, error) from None
+
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Read one state of the store, whatever is committed meanwhile. Within a transaction it is that one's."""
@@ -133,11 +143,7 @@ class Database:
 
     def data_version(self) -> int:
         """Return a number that changes when another connection has committed; microseconds' work."""
-        self._refuse_long_moved()
-        try:
-            return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
-        except sqlite3.Error as error:
-            raise store_error(self.path, error) from None
+        return int(self.rows("PRAGMA data_version")[0][0])
 
     def schema(self) -> int:
         """Return the version of the file's schema."""

@@ -48,7 +48,9 @@ CHECKPOINT_EVERY: Final = 1_000
 _PAGE: Final = 50_000
 """Records that a search looks at before it lets others see how far it is."""
 _CHUNK: Final = 500
-_LINK: Final = "SELECT seq, hash, CAST(body AS BLOB) FROM log_record WHERE seq = ?"
+_LEAST: Final = -(2**63)
+"""The smallest number that SQLite has."""
+_LINK: Final = "SELECT seq, hash, CAST(body AS BLOB) FROM log_record WHERE seq >= ? ORDER BY seq LIMIT 1"
 """One record, its text as bytes: a damaged one may be no text."""
 
 
@@ -60,29 +62,56 @@ class SqliteLog:
         self._database = database
         self._signer = signer
         self._checkpoint_every = checkpoint_every
+        self._last: SignedHead | None = None
+        """What this connection signed last: the common case, which needs no second look."""
+        self._seen = Head(b"")
+        """The last head that is known to have been committed."""
 
     def append(self, bodies: Sequence[str]) -> Head:
         """Append records in a transaction of their own."""
         with self._database.writing() as connection:
-            return self.append_within(connection, bodies)
+            head = self.append_within(connection, bodies)
+        if bodies:
+            self._seen = head
+        return head
 
     def append_within(self, connection: sqlite3.Connection, bodies: Sequence[str]) -> Head:
         """Append records in a transaction that is under way: they are there exactly if what it does is."""
-        before = _head(connection).head
+        signed = _head(connection)
+        before = signed.head
         if not bodies:
             return before
         if self._signer is None:
             raise StoreError(f"`{self._database.path}` was opened without the key that signs its log")
+        if signed != self._last:
+            self._refuse_forged(signed, self._signer)
         links, head = extend(before, bodies)
         connection.executemany("INSERT INTO log_record VALUES (?, ?, ?)", links)
         time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         row = (head.seq, head.hash, b"".join(head.frontier), time)
-        signed = (*row, self._signer.sign(head, time))
-        connection.execute("UPDATE log_head SET seq=?, hash=?, frontier=?, time=?, signature=?", signed)
+        signature = self._signer.sign(head, time)
+        connection.execute("UPDATE log_head SET seq=?, hash=?, frontier=?, time=?, signature=?", (*row, signature))
         if before.seq // self._checkpoint_every != head.seq // self._checkpoint_every:
             kept = (*row, self._signer.sign(head, time, "checkpoint"))
             connection.execute("INSERT INTO log_checkpoint VALUES (?, ?, ?, ?, ?)", kept)
+        self._last = SignedHead(head, time, signature)
         return head
+
+    def _refuse_forged(self, signed: SignedHead, signer: Signer) -> None:
+        """Refuse to go on from a head that was not signed, or that is older than what was seen here.
+
+        A signature of what follows would vouch for whatever somebody has put there.
+        """
+        head, seen = signed.head, self._seen
+        if head.seq < seen.seq or head.log != (seen.log or head.log):
+            raise StoreCorruptError(f"the log in `{self._database.path}` was put back to an older state while in use")
+        if not head.seq:
+            whole = head.whole() and not signed.signature
+        else:
+            whole = head.whole() and signer.public.verify(head, signed.time, signed.signature)
+        if not whole or (head.seq == seen.seq and head.hash != seen.hash):
+            raise StoreCorruptError(f"the log in `{self._database.path}` was changed by somebody without its key")
+        self._seen = head
 
     def frozen(self) -> AbstractContextManager[object]:
         """Let everything that is read within be of one moment."""
@@ -98,7 +127,11 @@ class SqliteLog:
             return _head(connection)
 
     def links(self, first: int = 1) -> Iterator[Link]:
-        """Yield the records from number `first` on; before it fails, all that come before what it cannot read."""
+        """Yield the records from number `first` on; before it fails, all that come before what it cannot read.
+
+        From the beginning are also those that somebody put before it: no record has a number below 1.
+        """
+        first = first if first > 1 else _LEAST
         with self._database.reading() as connection:
             rows = connection.execute("SELECT seq, hash, body FROM log_record WHERE seq >= ? ORDER BY seq", (first,))
             try:
@@ -106,8 +139,8 @@ class SqliteLog:
                     yield from map(Link._make, some)
                     first = some[-1][0] + 1
             except sqlite3.DatabaseError:  # one of the chunk cannot be read, or is no text: those before it can
-                while row := connection.execute(_LINK, (first,)).fetchone():
-                    first += 1
+                while first < -_LEAST and (row := connection.execute(_LINK, (first,)).fetchone()):
+                    first = row[0] + 1
                     yield Link(row[0], row[1], row[2].decode(errors="surrogateescape"))
                 raise
 
@@ -124,26 +157,41 @@ class SqliteLog:
         """Yield the texts of the records that answer a query; `step` hears how many were looked at so far."""
         condition, values = conditions(query)
         order, left = ("DESC" if query.newest_first else "ASC"), query.limit
-        statement = f"SELECT body FROM log_record WHERE seq BETWEEN ? AND ?{condition} ORDER BY seq {order} LIMIT ?"  # noqa: S608  # constants of this program
+        statement = (
+            f"SELECT seq, body FROM log_record WHERE seq BETWEEN ? AND ?{condition} ORDER BY seq {order} LIMIT ?"  # noqa: S608  # constants of this program
+        )
         with self._database.reading() as connection:
-            first, last = connection.execute("SELECT min(seq), max(seq) FROM log_record").fetchone()
+            last = _head(connection).head.seq  # what has a number beyond, or below 1, is none of the log's records
+            (first,) = connection.execute(
+                "SELECT min(seq) FROM log_record WHERE seq BETWEEN 1 AND ?", (last,)
+            ).fetchone()
             if first is None:
                 return
-            pages = [(low, min(low + _PAGE - 1, last)) for low in range(first, last + 1, _PAGE)]
-            for page in reversed(pages) if query.newest_first else pages:
-                try:
-                    found = connection.execute(statement, (*page, *values, -1 if left is None else left)).fetchall()
-                except sqlite3.OperationalError as error:
-                    if "JSON" not in str(error):
-                        raise
-                    text = f"`{self._database.path}` holds a record that is no JSON: `authz-eval log verify` names it"
-                    raise StoreCorruptError(text) from None
-                for (text,) in found:
-                    yield text
-                if left is not None and (left := left - len(found)) <= 0:
-                    return
+            lows = range(first, last + 1, _PAGE)
+            for start in reversed(lows) if query.newest_first else lows:
+                low, high = page = (start, min(start + _PAGE - 1, last))
+                while low <= high:
+                    most = _CHUNK if left is None else min(left, _CHUNK)  # records may be large: not all at once
+                    found = self._found(connection, statement, (low, high, *values, most))
+                    yield from (text for _, text in found)
+                    if left is not None and (left := left - len(found)) <= 0:
+                        return
+                    if len(found) < most:
+                        break
+                    low, high = (low, found[-1][0] - 1) if query.newest_first else (found[-1][0] + 1, high)
                 if step is not None:
                     step(last - page[0] + 1 if query.newest_first else page[1] - first + 1)
+
+    def _found(
+        self, connection: sqlite3.Connection, statement: str, values: Sequence[int | str]
+    ) -> list[tuple[int, str]]:
+        try:
+            return connection.execute(statement, values).fetchall()
+        except sqlite3.OperationalError as error:
+            if "JSON" not in str(error):
+                raise
+            text = f"`{self._database.path}` holds a record that is no JSON: `authz-eval log verify` names it"
+            raise StoreCorruptError(text) from None
 
     def retire(self, last: int, act: Act) -> int:
         """Delete the records up to a checkpoint, and say so in the log."""
