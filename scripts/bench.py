@@ -12,15 +12,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from scripts import bench_store
+from scripts import bench_store, bench_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from scripts.measuring import Measure
 
-GROUPS: Final[dict[str, Callable[[bool], Iterator[Measure]]]] = {"store": bench_store.measure}
-PACKAGES: Final = ("grpcio", "protobuf", "sqlite-utils", "cryptography")
+GROUPS: Final[dict[str, Callable[[bool], Iterator[Measure]]]] = {
+    "store": bench_store.measure,
+    "tokens": bench_tokens.measure,
+}
+PACKAGES: Final = ("grpcio", "protobuf", "sqlite-utils", "cryptography", "pyjwt")
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
+import httpx2
 from google.protobuf import json_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -29,6 +30,28 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 USUAL_PORT: Final = 8181
+USUAL_ISSUER_PORT: Final = 9000
+RESOURCE: Final = "https://documents.example/mcp"
+CLIENT: Final = ("reports", "not-a-secret-for-development-only")
+ISSUER: Final = f"""\
+resources = ["{RESOURCE}"]
+[clients.reports]
+secret = "not-a-secret-for-development-only"
+grants = ["client_credentials"]
+scopes = ["docs:read"]
+roles = ["viewer"]
+tenant = "acme"
+"""
+TOKENS: Final = f"""\
+[[issuer]]
+issuer = "{{issuer}}"
+audiences = ["{RESOURCE}"]
+algorithms = ["RS256"]
+discovery = true
+insecure_loopback = true
+roles = "roles"
+tenant = "tenant"
+"""
 PATIENCE: Final = 30.0
 """Seconds that the server may take to load its policies."""
 COLOUR: Final = sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -107,14 +130,17 @@ def main() -> int:
     once = parser.parse_args().once
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, and takes the server along
     try:
-        with TemporaryDirectory(prefix="authz-") as folder, served(Path(folder) / "authz.db") as (server, address):
-            ask(address, questions())
-            show_log(Path(folder) / "authz.db")
+        with ExitStack() as stack:
+            place = Path(stack.enter_context(TemporaryDirectory(prefix="authz-")))
+            issuer = stack.enter_context(issuing(place))
+            server, address = stack.enter_context(served(place))
+            ask(address, [*questions(), with_token(issuer)])
+            show_log(place / "authz.db")
             if once:
                 return 0
             show(f"The server goes on at {address} until Ctrl-C. Ask it from another terminal:\n")
             show(f"  .venv/bin/authz-eval check --server {address} --anonymous --tool get_server_time")
-            show(f"  .venv/bin/authz-eval log tail --follow --store {folder}/authz.db\n")
+            show(f"  .venv/bin/authz-eval log tail --follow --store {place}/authz.db\n")
             return server.wait()
     except KeyboardInterrupt:
         return 0
@@ -131,12 +157,47 @@ class DemoError(Exception):
 
 
 @contextmanager
-def served(store: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def issuing(place: Path) -> Iterator[str]:
+    """Run an issuer of tokens while the block runs, as an organisation has one; yield its URL."""
+    port = free_port(USUAL_ISSUER_PORT)
+    issuer = f"http://127.0.0.1:{port}"
+    (place / "issuer.toml").write_text(ISSUER, encoding="utf-8")
+    (place / "tokens.toml").write_text(TOKENS.format(issuer=issuer), encoding="utf-8")
+    command = [program("authz-server"), "dev-issuer", "--config", str(place / "issuer.toml")]
+    quiet = subprocess.DEVNULL
+    listen = ["--listen", f"127.0.0.1:{port}"]
+    process = subprocess.Popen([*command, *listen], process_group=0, stdout=quiet, stderr=quiet)
+    try:
+        yield issuer
+    finally:
+        process.send_signal(signal.SIGTERM)
+        with suppress(KeyboardInterrupt):
+            process.wait()
+
+
+def with_token(issuer: str) -> Question:
+    """Return a question that brings a token instead of naming the caller. Raises DemoError when there is none."""
+    title = "A program brings the token that its organisation's issuer gave it; nobody names the caller"
+    form = {"grant_type": "client_credentials", "scope": "docs:read", "resource": RESOURCE}
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with suppress(httpx2.ConnectError):
+            found = httpx2.get(f"{issuer}/.well-known/oauth-authorization-server", trust_env=False).json()
+            answer = httpx2.post(found["token_endpoint"], data=form, auth=CLIENT, trust_env=False)
+            return Question(
+                title, {"tool": "list_documents", "token": answer.raise_for_status().json()["access_token"]}
+            )
+        time.sleep(0.1)
+    raise DemoError("the issuer of tokens does not answer")
+
+
+@contextmanager
+def served(place: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Run the server while the block runs; yield its process and address."""
-    address = f"127.0.0.1:{free_port()}"
-    command = [program("authz-server"), "--policies", "policies", "--store", str(store), "--listen", address]
-    command += ["--log-level", "warning"]
-    show(f"Starting the server on {address} with the example policies in policies/ and a decision log in {store}\n")
+    address = f"127.0.0.1:{free_port(USUAL_PORT)}"
+    command = [program("authz-server"), "--policies", "policies", "--listen", address, "--log-level", "warning"]
+    command += ["--store", str(place / "authz.db"), "--tokens", str(place / "tokens.toml")]
+    show(f"Starting the server on {address} with the example policies in policies/ and a store in {place}\n")
     # A group of its own: Ctrl-C reaches this program alone, which then ends the server in good order.
     server = subprocess.Popen(command, cwd=ROOT, process_group=0)
     try:
@@ -164,9 +225,9 @@ def show_log(store: Path) -> None:
         show(ended.stdout + ended.stderr)
 
 
-def free_port() -> int:
+def free_port(usual: int) -> int:
     """Return the usual port when it is free, else any."""
-    for port in (USUAL_PORT, 0):
+    for port in (usual, 0):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return int(probe.getsockname()[1])
@@ -203,6 +264,8 @@ def ask(address: str, asked: Sequence[Question]) -> None:
 def summary(request: v1.CheckRequest) -> str:
     """Return the request in one line."""
     who = "anonymous" if request.anonymous else f"{request.subject}@{request.tenant}"
+    if request.token:
+        who = f"a token of {len(request.token)} characters"
     what = f" on {request.resource.type}:{request.resource.id}" if request.HasField("resource") else ""
     given = f" {values(request.arguments)}" if request.HasField("arguments") else ""
     held = f" with {', '.join(request.scopes)}" if request.scopes else ""

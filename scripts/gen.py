@@ -105,7 +105,20 @@ def helps(name: str, command: click.Command, parent: click.Context | None) -> li
     return found
 
 
-GENERATORS: tuple[Callable[[], dict[str, str]], ...] = (protos, parser_tables, errors_page, commands_page)
+def tokens_page() -> dict[str, str]:
+    """Write the tables of docs/tokens.md: settings, presets, reasons for refusals."""
+    from authz.tokens.page import tokens_page
+
+    return {"docs/tokens.md": tokens_page((ROOT / "docs" / "tokens.md").read_text(encoding="utf-8"))}
+
+
+GENERATORS: tuple[Callable[[], dict[str, str]], ...] = (
+    protos,
+    parser_tables,
+    errors_page,
+    commands_page,
+    tokens_page,
+)
 
 if __name__ == "__main__":
     sys.exit(main())

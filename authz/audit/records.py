@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from authz.model import Act, Attributes, Decision, Fact, Request, Resource, Value
+    from authz.tokens.caller import Caller
 
 MAX_TEXT: Final = 1_024
 """Characters of one string in a record."""
@@ -63,6 +64,8 @@ class Decided(NamedTuple):
     trace_id: str = ""
     facts: Sequence[Fact] = ()
     directory_revision: int = 0
+    caller: Caller | None = None
+    """Who a token said it is, where one came with the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,9 @@ def decision_record(
     `pseudonym` gives, for a tenant and a subject of it, what stands in the record for the subject;
     whole requests, which would name the subject all the same, then hold the pseudonym as well.
     """
-    request, decision, time, latency_us, decision_id, request_id, pep, trace_id, facts, directory_revision = decided
+    request, decision, time, latency_us, decision_id, request_id, pep, trace_id, facts, directory_revision, caller = (
+        decided
+    )
     asked = request_to_json(request)
     if pseudonym is not None and request.subject:
         asked["subject"] = pseudonym(request.tenant, request.subject)
@@ -117,6 +122,7 @@ def decision_record(
         "pep": cut(pep),
         "subject": asked.get("subject"),
         "anonymous": request.anonymous,
+        "token": _token(caller) if caller is not None else None,
         "client": request.client.id if request.client is not None else None,
         "tenant": request.tenant,
         "tool": request.tool,
@@ -144,16 +150,39 @@ def request_digest(request: Request) -> str:
     return _digest(request_to_json(request))
 
 
-def authentication_record(
-    outcome: str, *, pep: str = "", method: str = "", reason: str = "", time: datetime | None = None
+def _token(caller: Caller) -> dict[str, str]:
+    """Return what names a token without being one."""
+    names = {"issuer": caller.issuer, "id": caller.token_id, "key": caller.key_id, "digest": caller.digest}
+    return {name: cut(value) for name, value in names.items() if value}
+
+
+def authentication_record(  # noqa: PLR0913  # each says one thing about the event
+    outcome: str,
+    *,
+    pep: str = "",
+    method: str = "",
+    reason: str = "",
+    issuer: str = "",
+    client: str = "",
+    audience: Sequence[str] = (),
+    key: str = "",
+    digest: str = "",
+    time: datetime | None = None,
 ) -> str:
     """Return the body of an authentication event's record: who asked to come in, how, and what came of it.
 
     `outcome` is "accepted" or "refused". Credentials are no argument, and so never in the log.
     """
-    record = {"time": timestamp(time or datetime.now(UTC)), "kind": "authentication", "outcome": outcome}
-    more = {"pep": pep, "method": method, "reason": reason}
-    return _line(record | {name: cut(value) for name, value in more.items() if value})
+    record: dict[str, object] = {
+        "time": timestamp(time or datetime.now(UTC)),
+        "kind": "authentication",
+        "outcome": outcome,
+    }
+    said = {"pep": pep, "method": method, "reason": reason, "issuer": issuer, "client": client}
+    record |= {name: cut(value) for name, value in {**said, "key": key, "digest": digest}.items() if value}
+    if audience:
+        record["audience"] = [cut(name) for name in audience[:MAX_NAMES]]
+    return _line(record)
 
 
 def act_record(name: str, act: Act, details: Mapping[str, object], time: datetime | None = None) -> str:

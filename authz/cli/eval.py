@@ -42,7 +42,7 @@ _EXAMPLE = "policies/documents --subject alice --role viewer --scope docs:read -
 _WIDTH = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 
-_ELSEWHERE = {name: f"authz.cli.{name}" for name in ("directory", "log", "policy", "replay")}
+_ELSEWHERE = {name: f"authz.cli.{name}" for name in ("directory", "log", "policy", "replay", "token")}
 
 
 @click.group(cls=Program, context_settings=_WIDTH, no_args_is_help=False, elsewhere=_ELSEWHERE)

@@ -28,7 +28,7 @@ class _Server(Program):
     "authz-server",
     cls=_Server,
     invoke_without_command=True,
-    elsewhere={"store": "authz.cli.store"},
+    elsewhere={"dev-issuer": "authz.cli.dev_issuer", "store": "authz.cli.store"},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option(
@@ -136,6 +136,13 @@ class _Server(Program):
     metavar="FILE",
     help="The token that callers of `--admin-listen` must send as `authorization: Bearer …`.",
 )
+@click.option(
+    "--tokens",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The issuers whose access tokens are validated (docs/tokens.md): requests may then bring a token instead of "
+    "naming the caller.",
+)
 @click.version_option(package_name="authz")
 @click.pass_context
 def main(context: click.Context, /, **given: Any) -> ExitCode | None:  # noqa: ANN401  # click passes what the options declare
@@ -195,6 +202,7 @@ def _config(  # noqa: PLR0913  # one for each option
     log_key: Path | None,
     admin_listen: str | None,
     admin_token_file: Path | None,
+    tokens: Path | None,
     **log: Any,  # noqa: ANN401  # as above
 ) -> Config:
     """Return the settings that the options come to. Raises `ConfigError`."""
@@ -214,6 +222,7 @@ def _config(  # noqa: PLR0913  # one for each option
         store=StoreConfig(store, log_key) if store else None,
         decision_log=_decision_log(store is not None, **log),
         admin=_admin(admin_listen, admin_token_file),
+        tokens=tokens,
     )
 
 

@@ -14,6 +14,7 @@ from authz.json_form.answers import abridged, decision_to_json, explanation_to_j
 from authz.json_form.recorded import recorded_to_json, request_from_recorded, request_to_json
 from authz.json_form.requests import (
     Call,
+    anonymous_until_known,
     call_from_json,
     checked_request_id,
     refuse_unsupported,
@@ -27,6 +28,7 @@ __all__ = [
     "WHOLE",
     "Call",
     "abridged",
+    "anonymous_until_known",
     "as_number",
     "call_from_json",
     "checked_request_id",

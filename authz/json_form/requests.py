@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from authz.errors import InvalidRequestError
@@ -49,6 +49,8 @@ class Call:
     explain: bool = False
     request_id: str = ""
     min_policy_revision: str = ""
+    token: str = field(default="", repr=False)
+    """Who calls is what this says once it is validated; until then the request only seems to be anonymous."""
 
 
 def request_from_json(value: object, *, now: datetime | None = None) -> Request:
@@ -60,13 +62,15 @@ def request_from_json(value: object, *, now: datetime | None = None) -> Request:
     return call_from_json(value, now=now).request
 
 
-def call_from_json(value: object, *, now: datetime | None = None) -> Call:
+def call_from_json(value: object, *, now: datetime | None = None, tokens: bool = False) -> Call:
     """Return a CheckRequest in JSON form with all that it asks for.
 
     Field names may be written as in the proto file or in lowerCamelCase; null means not given.
+    `tokens` says that whoever gets the call sees to its token; else one is refused.
     """
     fields = _Fields("", value, _REQUEST)
-    refuse_unsupported(fields.text("token"), fields.items("unknown"))
+    token = fields.text("token")
+    refuse_unsupported("" if tokens else token, fields.items("unknown"))
     request = Request(
         subject=fields.text("subject"),
         scopes=fields.texts("scopes"),
@@ -79,7 +83,7 @@ def call_from_json(value: object, *, now: datetime | None = None) -> Call:
         subject_attributes=fields.mapping("subject_attributes"),
         client=fields.message("client", _client),
         tool_info=fields.message("tool_info", _tool_info),
-        anonymous=fields.flag("anonymous") or False,
+        anonymous=anonymous_until_known(token, fields.text("subject"), anonymous=fields.flag("anonymous") or False),
         now=now,
     )
     return Call(
@@ -87,15 +91,23 @@ def call_from_json(value: object, *, now: datetime | None = None) -> Call:
         explain=fields.flag("explain") or False,
         request_id=checked_request_id(fields.text("request_id")),
         min_policy_revision=fields.text("min_policy_revision"),
+        token=token,
     )
 
 
 def refuse_unsupported(token: str, unknown: Sequence[object]) -> None:
-    """Refuse the fields that this version cannot answer: ignoring them could widen access (L60)."""
+    """Refuse the fields that cannot be answered here: ignoring them could widen access (L60)."""
     if token:
-        raise InvalidRequestError("token", "is not supported here: name the subject instead")
+        raise InvalidRequestError("token", "is not supported here: name the subject, or ask a server with `--tokens`")
     if unknown:
         raise InvalidRequestError("unknown", "is not supported here: leave it empty")
+
+
+def anonymous_until_known(token: str, subject: str, *, anonymous: bool) -> bool:
+    """Return how a request that comes with a token is read before the token says who asks."""
+    if token and anonymous:
+        raise InvalidRequestError("anonymous", "must not be set beside a token")
+    return anonymous or bool(token and not subject)
 
 
 def checked_request_id(request_id: str) -> str:

@@ -10,6 +10,7 @@ service             DecisionService: bytes in, decision, bytes out
 health              the standard health service, and its end
 reload              where a policy comes from, and as it changes
 following           the active version in a store as such a source
+callers             who the tokens stand for that requests bring
 stored              the store as one process uses it
 keeping             the decision log that the settings ask for
 policy_service      PolicyService: versions and activations

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from authz.pap.history import Activation
     from authz.pap.loader import LoadedPolicy
     from authz.server.admin import Administration
+    from authz.server.callers import Callers
     from authz.server.reload import Load, Source
-    from authz.server.service import Complete
+    from authz.server.service import Complete, Identify
     from authz.server.stored import Stored
 
 _SPARE: Final = 100  # calls beside the decisions: health checks, reflection, and refusals on their way out
@@ -63,6 +64,7 @@ class Server:
         self._stored: Stored | None = None
         self._log: Writer | None = None
         self._admin: Administration | None = None
+        self._callers: Callers | None = None
         self._drain_admin: Callable[[], None] = lambda: None
         self._closing = contextlib.ExitStack()
         self.health = Health()
@@ -73,8 +75,8 @@ class Server:
         """Load the policy and listen.
 
         Raises `PolicyError` and `LoadError` for a policy that cannot be used, `StoreError` for a
-        store, `ListenError` for an address that cannot be, `ConfigError` for an installation that
-        cannot.
+        store, `TokenConfigError` for issuers, `ListenError` for an address that cannot be,
+        `ConfigError` for an installation that cannot.
         """
         require_upb()
         await self._open_store()
@@ -87,7 +89,12 @@ class Server:
         await self.health.serving()
         self.reloader = Reloader(source.load, self.engine, self.health, self._logger)
         self._service = DecisionService(
-            self.engine, self._logger, self._clock, log=await self._decision_log(), complete=self._completion()
+            self.engine,
+            self._logger,
+            self._clock,
+            log=await self._decision_log(),
+            complete=self._completion(),
+            identify=await self._identification(),
         )
         handlers = named(SERVICE, self._service.handlers())
         self._gate = Gate(handlers, self._config.max_concurrent, self._config.max_streams)
@@ -130,6 +137,9 @@ class Server:
         for server in (self._admin, self._server):
             if server is not None:
                 await server.stop(None)
+        if self._callers is not None:
+            await self._callers.close()
+            self._callers = None
         if self._log is not None:
             counts = await in_thread(self._log.close)
             self._log = None
@@ -196,6 +206,16 @@ class Server:
 
         completer = Completer(self._closing.enter_context(contextlib.closing(self._stored.reader())).directory)
         return completer.complete
+
+    async def _identification(self) -> Identify | None:
+        """Return what says who a token stands for, if requests may bring one."""
+        if self._config.tokens is None:
+            return None
+        from authz.server.callers import Callers  # noqa: PLC0415  # see above
+
+        self._callers = Callers(self._config.tokens, self._logger, self._log.note if self._log is not None else None)
+        await self._callers.start()
+        return self._callers.identify
 
     async def _administrate(self) -> None:
         """Serve administration on a listener of its own, if there is one."""

@@ -90,6 +90,8 @@ class Config:
     store: StoreConfig | None = None
     decision_log: DecisionLogConfig | None = None
     admin: AdminConfig | None = None
+    tokens: Path | None = None
+    """The issuers whose tokens are validated; None where requests bring none."""
     reflection: bool = False
     max_concurrent: int = 1_000
     max_message: int = 4 * MIB

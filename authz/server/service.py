@@ -17,10 +17,11 @@ from authz.json_form import Call
 from authz.server.asker import Asker, asker
 from authz.server.gate import cancelled_from_outside
 from authz.server.log import log_decision
+from authz.tokens.asking import asked_by
 from authz.v1 import decision_pb2 as v1
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from typing import TypeAlias
 
     from structlog.typing import FilteringBoundLogger
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
     from authz.pdp.engine import Engine
     from authz.pdp.program import Program
     from authz.server.gate import Context
+    from authz.tokens.caller import Caller
 
     Complete: TypeAlias = Callable[[Request, Program], Completed]
+    Identify: TypeAlias = Callable[[str, Request], Awaitable[Caller]]
 
 _BREATH: Final = 25  # questions of a batch between two chances for other calls
 
@@ -47,17 +50,21 @@ class DecisionService:
         clock: Callable[[], datetime] | None = None,
         log: Writer | None = None,
         complete: Complete | None = None,
+        identify: Identify | None = None,
     ) -> None:
         """Decide by this engine; `clock` gives the time of decisions instead of the program's own.
 
         `log` keeps each decision's record; without one, the server's own log has a line for it.
         `complete` adds to a request what the directory knows, and raises `StoreError` where it cannot.
+        `identify` returns the caller that a token stands for, and raises `TokenError`; without it,
+        requests that bring a token are refused.
         """
         self._engine = engine
         self._logger = logger
         self._clock = clock or (_utc_now if log is not None and log.contents.requests else None)
         self._log = log
         self._complete = complete
+        self._identify = identify
         self._draining = False
         self._reads: set[asyncio.Future[Any]] = set()
         self.received = 0
@@ -75,9 +82,10 @@ class DecisionService:
         """Answer one question."""
         try:
             active = self._engine.active
-            call = wire.read_check(data, self._now())
+            call = wire.read_check(data, self._now(), tokens=self._identify is not None)
             active.require(call.min_policy_revision)
-            response, decided = self._decide(active.program, call, self._asker(context), len(data))
+            caller = await self._caller(call.token, call.request) if call.token else None
+            response, decided = self._decide(active.program, call, self._asker(context), len(data), caller)
             await self._keep(decided, size=len(data))
             return response.SerializeToString()
         except Exception as error:  # noqa: BLE001  # the outermost handler: nothing may reach gRPC, which would tell all
@@ -92,8 +100,12 @@ class DecisionService:
 
     async def _batch(self, data: bytes, who: Asker) -> v1.BatchCheckResponse:
         active = self._engine.active
-        batch = wire.read_batch_check(data, self._now())
+        batch = wire.read_batch_check(data, self._now(), tokens=self._identify is not None)
         active.require(batch.min_policy_revision)
+        caller: Caller | None = None
+        if batch.token:
+            caller = identified = await self._caller(batch.token, batch.asker)
+            batch = batch.by(lambda request: asked_by(request, identified))
         results: list[v1.CheckResult] = []
         unkept: list[Decided] = []
         size = len(data)
@@ -107,7 +119,7 @@ class DecisionService:
                     continue
                 try:
                     call = Call(request, batch.explain, batch.request_id)
-                    response, decided = self._decide(active.program, call, who, size)
+                    response, decided = self._decide(active.program, call, who, size, caller)
                     results.append(v1.CheckResult(response=response))
                     unkept += decided
                     size = 0  # the questions of a batch are counted once
@@ -133,9 +145,10 @@ class DecisionService:
     async def _answer(self, data: bytes, who: Asker) -> v1.StreamCheckResponse:
         active = self._engine.active
         try:
-            call = wire.read_stream_check(data, self._now())
+            call = wire.read_stream_check(data, self._now(), tokens=self._identify is not None)
             active.require(call.min_policy_revision)
-            response, decided = self._decide(active.program, call, who, len(data))
+            caller = await self._caller(call.token, call.request) if call.token else None
+            response, decided = self._decide(active.program, call, who, len(data), caller)
             await self._keep(decided, size=len(data))
             return v1.StreamCheckResponse(response=response)
         except Exception as error:  # noqa: BLE001  # a bad question spoils only its own answer
@@ -174,13 +187,18 @@ class DecisionService:
     def _asker(self, context: Context) -> Asker:
         return asker(context) if self._log is not None else Asker()
 
+    async def _caller(self, token: str, request: Request) -> Caller:
+        assert self._identify is not None  # without it, a token was refused when the message was read
+        return await self._identify(token, request)
+
     def _decide(
-        self, program: Program, call: Call, who: Asker, size: int
+        self, program: Program, call: Call, who: Asker, size: int, caller: Caller | None
     ) -> tuple[v1.CheckResponse, tuple[Decided, ...]]:
         """Decide; return the answer, and the record that must be kept before it is given."""
         started = time.perf_counter_ns()
-        completed = self._complete(call.request, program) if self._complete is not None else None
-        request = completed.request if completed is not None else call.request
+        request = asked_by(call.request, caller) if caller is not None and call.token else call.request
+        completed = self._complete(request, program) if self._complete is not None else None
+        request = completed.request if completed is not None else request
         facts = completed.facts if completed is not None and call.explain else ()
         explanation = program.explain(request, facts) if call.explain else None
         decision = explanation.decision if explanation else program.decide(request)
@@ -207,6 +225,7 @@ class DecisionService:
                 *who,
                 _disputed(completed),
                 completed.revision if completed is not None else 0,
+                caller,
             )
             if self._log.required:
                 unkept = (decided,)

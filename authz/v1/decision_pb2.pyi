@@ -189,10 +189,14 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """Never sent."""
     ERROR_CODE_INVALID_ARGUMENT: _ErrorCode.ValueType  # 3
     """The question is malformed."""
+    ERROR_CODE_RESOURCE_EXHAUSTED: _ErrorCode.ValueType  # 8
+    """Too many tokens were refused."""
     ERROR_CODE_INTERNAL: _ErrorCode.ValueType  # 13
     """A defect of the server."""
     ERROR_CODE_UNAVAILABLE: _ErrorCode.ValueType  # 14
-    """The server does not serve `min_policy_revision`."""
+    """The server does not serve `min_policy_revision`, or cannot decide now."""
+    ERROR_CODE_UNAUTHENTICATED: _ErrorCode.ValueType  # 16
+    """The token is refused; `message` starts with the reason."""
 
 class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper):
     """Kinds of failure, with the numbers of the gRPC status codes of the same name."""
@@ -201,10 +205,14 @@ ERROR_CODE_UNSPECIFIED: ErrorCode.ValueType  # 0
 """Never sent."""
 ERROR_CODE_INVALID_ARGUMENT: ErrorCode.ValueType  # 3
 """The question is malformed."""
+ERROR_CODE_RESOURCE_EXHAUSTED: ErrorCode.ValueType  # 8
+"""Too many tokens were refused."""
 ERROR_CODE_INTERNAL: ErrorCode.ValueType  # 13
 """A defect of the server."""
 ERROR_CODE_UNAVAILABLE: ErrorCode.ValueType  # 14
-"""The server does not serve `min_policy_revision`."""
+"""The server does not serve `min_policy_revision`, or cannot decide now."""
+ERROR_CODE_UNAUTHENTICATED: ErrorCode.ValueType  # 16
+"""The token is refused; `message` starts with the reason."""
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
 
 @_typing.final
@@ -259,8 +267,8 @@ class CheckRequest(_message.Message):
     UNAVAILABLE. Empty: any revision.
     """
     token: _builtins.str
-    """An access token instead of fields 1 to 4. Not supported by this server: refused with
-    INVALID_ARGUMENT.
+    """An access token: it says who calls, instead of fields 1 to 4. What those say beside it must
+    agree with it. Refused with INVALID_ARGUMENT by a server that validates no tokens.
     """
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -804,7 +812,7 @@ class BatchCheckRequest(_message.Message):
     min_policy_revision: _builtins.str
     """As in CheckRequest."""
     token: _builtins.str
-    """As in CheckRequest: not supported by this server, refused."""
+    """As in CheckRequest; for every question."""
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """As in CheckRequest."""

@@ -32,8 +32,11 @@ class DecisionServiceStub:
     whoever asked must then deny:
 
     INVALID_ARGUMENT    the question is malformed; the status message starts with the field's path
-    RESOURCE_EXHAUSTED  the message is too large, or the server has as many calls as it may have
-    UNAVAILABLE         the server is ending, or does not serve `min_policy_revision`
+    UNAUTHENTICATED     the token is refused; the status message starts with the reason: "expired: …"
+    RESOURCE_EXHAUSTED  the message is too large, the server has as many calls as it may have, or too
+    many tokens were refused
+    UNAVAILABLE         the server is ending, does not serve `min_policy_revision`, cannot write its
+    decision log, or cannot reach the issuer of the token
     INTERNAL            a defect of the server
     """
 
@@ -67,8 +70,11 @@ class DecisionServiceServicer:
     whoever asked must then deny:
 
     INVALID_ARGUMENT    the question is malformed; the status message starts with the field's path
-    RESOURCE_EXHAUSTED  the message is too large, or the server has as many calls as it may have
-    UNAVAILABLE         the server is ending, or does not serve `min_policy_revision`
+    UNAUTHENTICATED     the token is refused; the status message starts with the reason: "expired: …"
+    RESOURCE_EXHAUSTED  the message is too large, the server has as many calls as it may have, or too
+    many tokens were refused
+    UNAVAILABLE         the server is ending, does not serve `min_policy_revision`, cannot write its
+    decision log, or cannot reach the issuer of the token
     INTERNAL            a defect of the server
     """
 
@@ -130,8 +136,11 @@ class DecisionService:
     whoever asked must then deny:
 
     INVALID_ARGUMENT    the question is malformed; the status message starts with the field's path
-    RESOURCE_EXHAUSTED  the message is too large, or the server has as many calls as it may have
-    UNAVAILABLE         the server is ending, or does not serve `min_policy_revision`
+    UNAUTHENTICATED     the token is refused; the status message starts with the reason: "expired: …"
+    RESOURCE_EXHAUSTED  the message is too large, the server has as many calls as it may have, or too
+    many tokens were refused
+    UNAVAILABLE         the server is ending, does not serve `min_policy_revision`, cannot write its
+    decision log, or cannot reach the issuer of the token
     INTERNAL            a defect of the server
     """
 

@@ -36,7 +36,10 @@ def check_request(call: Call) -> v1.CheckRequest:
         explain=call.explain,
         request_id=call.request_id,
         min_policy_revision=call.min_policy_revision,
+        token=call.token,
     )
+    if call.token:  # the request only seems to be anonymous
+        message.anonymous = False
     if (resource := request.resource) is not None:
         message.resource.MergeFrom(
             v1.Resource(type=resource.type, id=resource.id, tenant=resource.tenant, ancestors=resource.ancestors)

@@ -7,20 +7,20 @@ field (L60).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from google.protobuf.message import DecodeError
 
 from authz.errors import InvalidRequestError
-from authz.json_form import WHOLE, Call, checked_request_id, refuse_unsupported
+from authz.json_form import WHOLE, Call, anonymous_until_known, checked_request_id, refuse_unsupported
 from authz.model import MAX_TEXT, MAX_VALUES, Request
 from authz.v1 import decision_pb2 as v1
 from authz.wire.doubles import refuse_doubles
 from authz.wire.parts import Asked, Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from google.protobuf.message import Message
@@ -44,20 +44,23 @@ CALLER: Final = (
 """The fields of a request that a batch says once."""
 
 
-def read_check(data: bytes, now: datetime | None = None) -> Call:
-    """Read a CheckRequest; `now` is the time of the decision, None for the clock's."""
+def read_check(data: bytes, now: datetime | None = None, *, tokens: bool = False) -> Call:
+    """Read a CheckRequest; `now` is the time of the decision, None for the clock's.
+
+    `tokens` says that whoever gets the call sees to its token; else one is refused.
+    """
     message, reader = _parse(v1.CheckRequest, data), Reader()
-    call = _call(message, reader, now)
+    call = _call(message, reader, now, tokens=tokens)
     refuse_doubles(message, data)
     return call
 
 
-def read_stream_check(data: bytes, now: datetime | None = None) -> Call:
-    """Read a StreamCheckRequest."""
+def read_stream_check(data: bytes, now: datetime | None = None, *, tokens: bool = False) -> Call:
+    """Read a StreamCheckRequest; as in `read_check`."""
     message, reader = _parse(v1.StreamCheckRequest, data), Reader()
     if not message.HasField("check"):
         raise InvalidRequestError("check", "must not be empty")
-    call = _call(message.check, reader, now)
+    call = _call(message.check, reader, now, tokens=tokens)
     refuse_doubles(message, data)
     return call
 
@@ -69,10 +72,20 @@ class BatchCall:
     explain: bool
     request_id: str
     min_policy_revision: str
+    token: str = field(repr=False)
     _caller: Request
     _caller_size: tuple[int, int]
     _questions: Sequence[v1.Question]
     _doubles: Mapping[int, InvalidRequestError]
+
+    @property
+    def asker(self) -> Request:
+        """Return what the batch says of its caller, as a request without a question."""
+        return self._caller
+
+    def by(self, who: Callable[[Request], Request]) -> BatchCall:
+        """Return the batch with another caller: what `who` makes of the one that it has."""
+        return replace(self, _caller=who(self._caller))
 
     def requests(self) -> Iterator[Request | InvalidRequestError]:
         """Yield for each question the request that it makes with the caller, or what is wrong with it."""
@@ -105,10 +118,10 @@ class BatchCall:
         return request
 
 
-def read_batch_check(data: bytes, now: datetime | None = None) -> BatchCall:
-    """Read a BatchCheckRequest. An error is the caller's or the whole batch's, never one question's."""
+def read_batch_check(data: bytes, now: datetime | None = None, *, tokens: bool = False) -> BatchCall:
+    """Read a BatchCheckRequest; as in `read_check`. An error is the caller's or the whole batch's."""
     message, reader = _parse(v1.BatchCheckRequest, data), Reader()
-    refuse_unsupported(message.token, ())
+    refuse_unsupported("" if tokens else message.token, ())
     if len(message.questions) > MAX_QUESTIONS:
         raise InvalidRequestError("questions", f"holds more than {MAX_QUESTIONS} items")
     caller = _request(message, reader, Asked("-"), now)
@@ -119,6 +132,7 @@ def read_batch_check(data: bytes, now: datetime | None = None) -> BatchCall:
         message.explain,
         checked_request_id(message.request_id),
         message.min_policy_revision,
+        message.token,
         caller,
         (reader.values, size),
         questions,
@@ -135,10 +149,11 @@ def _parse(kind: type[MessageT], data: bytes) -> MessageT:
         raise InvalidRequestError(WHOLE, problem) from None
 
 
-def _call(message: v1.CheckRequest, reader: Reader, now: datetime | None) -> Call:
-    refuse_unsupported(message.token, message.unknown)
+def _call(message: v1.CheckRequest, reader: Reader, now: datetime | None, *, tokens: bool) -> Call:
+    refuse_unsupported("" if tokens else message.token, message.unknown)
     request = _request(message, reader, reader.asked(message), now)
-    return Call(request, message.explain, checked_request_id(message.request_id), message.min_policy_revision)
+    request_id = checked_request_id(message.request_id)
+    return Call(request, message.explain, request_id, message.min_policy_revision, message.token)
 
 
 def _request(
@@ -156,6 +171,6 @@ def _request(
         subject_attributes=reader.struct("subject_attributes", message.subject_attributes),
         client=reader.client(message),
         tool_info=asked.tool_info,
-        anonymous=message.anonymous,
+        anonymous=anonymous_until_known(message.token, message.subject, anonymous=message.anonymous),
         now=now,
     )

@@ -17,11 +17,13 @@ def test_once_shows_allowed_and_denied_decisions_with_their_reasons(tmp_path: Pa
     ended = subprocess.run([*DEMO, "--once"], cwd=tmp_path, check=False, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stderr) == (0, "")
     shown = ended.stdout
-    assert shown.count("   ALLOW\n") == 2
+    assert shown.count("   ALLOW\n") == 3
     for reason in ("TENANT_MISMATCH", "INSUFFICIENT_SCOPE", "EXPLICIT_DENY", "INDETERMINATE"):
         assert f"   DENY {reason}: " in shown
     assert "would be allowed with the scope docs:write" in shown
     assert "the caller must record kind: read" in shown
+    assert "calls list_documents\n   ALLOW" in shown  # issue 4: the example server takes a token
+    assert "authz.db verifies: 8 records" in shown  # issue 3: and keeps what it answered
     assert "\x1b" not in shown
 
 
