@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -16,6 +17,7 @@ from authz.cli.failures import Group, print_json, reported, say
 from authz.cli.options import format_option
 from authz.cli.questions import opened
 from authz.cli.render import paint_for, printable
+from authz.cli.stored import act, author_option, key_option, note_option, store_option
 from authz.cli.token_text import caller_to_json, peeked_to_json, render_caller, render_peeked, render_refusal
 
 if TYPE_CHECKING:
@@ -101,21 +103,63 @@ def verify(token: str, file: str | None, issuers: Path, format_: Format) -> Exit
     return ExitCode.OK
 
 
+@main.command(example="authz-eval token revoke --store authz.db --issuer https://idp.example/ --subject alice")
+@click.option("--issuer", default="", metavar="URL", help="Whose tokens; without it those of all issuers.")
+@click.option("--subject", metavar="ID", help="Those of one subject.")
+@click.option("--token-id", "token_id", metavar="JTI", help="One token, by its `jti`.")
+@store_option
+@key_option
+@author_option
+@note_option
+@reported
+def revoke(  # one for each option
+    *,
+    issuer: str,
+    subject: str | None,
+    token_id: str | None,
+    store: Path,
+    key: Path | None,
+    author: str | None,
+    note: str,
+) -> ExitCode:
+    """Let tokens that were issued up to now count no longer.
+
+    Every server with this store heeds it at once, for tokens that it has validated before as well.
+    """
+    from authz.stores.sqlite.store import open_store
+    from authz.tokens.revocation import Revocation, Revoked
+
+    if subject is not None and token_id is not None:
+        raise click.UsageError("`--subject` and `--token-id` cannot be given together")
+    now = time.time()
+    if token_id is not None:
+        revocation = Revocation(Revoked.TOKEN, issuer, token_id)
+    elif subject is not None:
+        revocation = Revocation(Revoked.SUBJECT, issuer, subject, now)
+    else:
+        revocation = Revocation(Revoked.ISSUER if issuer else Revoked.EVERYTHING, issuer, before=now)
+    with closing(open_store(store, key=key)) as opened_store:
+        opened_store.revocations.put(revocation, act(author, note))
+    what = f"the token `{token_id}`" if token_id else f"tokens of `{subject}`" if subject else "all tokens"
+    click.echo(f"revoked {printable(what)}{printable(f' of {issuer}') if issuer else ''}")
+    return ExitCode.OK
+
+
 async def _validated(tokens: Tokens, text: str) -> Caller:
     """Validate a token as a server with this configuration does. Raises `TokenError` and `TokenConfigError`."""
     from contextlib import AsyncExitStack
 
     from authz.tokens.opening import open_service
 
-    async with AsyncExitStack() as closing:
+    async with AsyncExitStack() as stack:
         shared = None
         if tokens.redis is not None:
             from authz.stores.redis.shared import share
 
             shared = share(tokens.redis, 1, _note)
-            closing.push_async_callback(shared.close)
+            stack.push_async_callback(shared.close)
         service = open_service(tokens, revocations=shared.revocations if shared else None, report=_note)
-        closing.push_async_callback(service.close)
+        stack.push_async_callback(service.close)
         return await service.validate(text)
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from authz.server.reload import Load, Source
     from authz.server.service import Complete, Identify
     from authz.server.stored import Stored
+    from authz.stores.sqlite.store import SqliteStore
 
 _SPARE: Final = 100  # calls beside the decisions: health checks, reflection, and refusals on their way out
 _QUIET_S: Final = 0.1
@@ -204,8 +205,11 @@ class Server:
             return None
         from authz.directory.completion import Completer  # noqa: PLC0415  # see above
 
-        completer = Completer(self._closing.enter_context(contextlib.closing(self._stored.reader())).directory)
-        return completer.complete
+        return Completer(self._reader(self._stored).directory).complete
+
+    def _reader(self, stored: Stored) -> SqliteStore:
+        """Return the store as the event loop's own thread reads it."""
+        return self._closing.enter_context(contextlib.closing(stored.reader()))
 
     async def _identification(self) -> Identify | None:
         """Return what says who a token stands for, if requests may bring one."""
@@ -213,7 +217,9 @@ class Server:
             return None
         from authz.server.callers import Callers  # noqa: PLC0415  # see above
 
-        self._callers = Callers(self._config.tokens, self._logger, self._log.note if self._log is not None else None)
+        keep = self._log.note if self._log is not None else None
+        revocations = self._reader(self._stored).revocations if self._stored is not None else None
+        self._callers = Callers(self._config.tokens, self._logger, keep, revocations)
         await self._callers.start()
         return self._callers.identify
 

@@ -21,14 +21,23 @@ if TYPE_CHECKING:
     from authz.tokens.caller import Caller
     from authz.tokens.config import Tokens
     from authz.tokens.events import Authentication
+    from authz.tokens.revocation import Revocations
 
 
 class Callers:
     """The callers of one server; for its event loop."""
 
-    def __init__(self, path: Path, logger: FilteringBoundLogger, keep: Callable[[str], None] | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        logger: FilteringBoundLogger,
+        keep: Callable[[str], None] | None,
+        revocations: Revocations | None,
+    ) -> None:
         """Read the issuers from a file; `keep` takes the records of refused tokens.
 
+        `revocations` are the store's, which count where the file names no Redis; without either a
+        token counts until it expires.
         Raises `TokenConfigError` for a file that cannot be used, or would weaken a check.
         """
         tokens = load_issuers(path)
@@ -39,7 +48,7 @@ class Callers:
         self._service = open_service(
             tokens,
             cache=self._shared.cache if self._shared is not None else None,
-            revocations=self._shared.revocations if self._shared is not None else None,
+            revocations=self._shared.revocations if self._shared is not None else revocations,
             observer=self._observe,
             report=self._report,
         )

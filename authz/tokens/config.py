@@ -37,7 +37,7 @@ class FailureSettings:
     """How many tokens may be refused within `window` seconds before the next are refused unseen."""
 
     per_source: int = 100
-    per_issuer: int = 1_000
+    per_issuer: int = 10_000
     window: float = 60.0
     sources: int = 10_000
     """Sources that are counted one by one; more of them share counters."""

@@ -34,7 +34,7 @@ class Failures:
         self,
         *,
         per_source: int = 100,
-        per_issuer: int = 1_000,
+        per_issuer: int = 10_000,
         window: float = 60.0,
         sources: int = 10_000,
         clock: Callable[[], float] = time.monotonic,

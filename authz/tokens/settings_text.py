@@ -85,7 +85,11 @@ FAILURES: Final = (
     Setting(
         "per_source", "100", "Refused tokens of one source within the window, before further ones are refused unseen."
     ),
-    Setting("per_issuer", "1000", "The same, of all sources together, for one issuer."),
+    Setting(
+        "per_issuer",
+        "10000",
+        "The same, of all sources together, for one issuer: whoever fills it shuts out its new tokens.",
+    ),
     Setting("window", "60", "Seconds of the window, which moves."),
     Setting("sources", "10000", "Sources that are counted one by one; further ones share counters."),
 )

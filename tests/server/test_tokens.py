@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import grpc
 import jwt
 import pytest
+from click.testing import CliRunner
 
+from authz.cli.eval import main
 from authz.server.config import DecisionLogConfig, StoreConfig
 from authz.stores.sqlite.store import open_store
 from authz.tokens.config import FailureSettings, Tokens
@@ -273,3 +275,38 @@ def fits(case: Case, code: grpc.StatusCode, details: str) -> bool:
         return len(case.token) > MAX_MESSAGE
     assert case.expected is not None
     return code is CODE.UNAUTHENTICATED and details.startswith(f"{case.expected.value}: ")
+
+
+@pytest.mark.parametrize(
+    "meant",
+    [
+        ["--issuer", ISSUER, "--subject", "alice"],
+        ["--issuer", ISSUER, "--token-id", "token-1"],
+        ["--issuer", ISSUER],
+        [],
+    ],
+)
+async def test_a_revoked_token_no_longer_counts(place: Path, meant: list[str]) -> None:
+    """Issue 4, 5: by jti, subject, issuer or time, although the token was validated before; the act is recorded."""
+    brought = token(iat=int(time.time()) - 5)
+    async with serving(**settings(place)) as running:
+        assert await allowed_with(running, brought)
+        ran = CliRunner().invoke(main, ["token", "revoke", "--store", str(place / "s.db"), *meant])
+        assert (ran.exit_code, ran.stderr) == (0, "")
+        code, details = await code_of(running.stub.Check(v1.CheckRequest(tool="read", token=brought)))
+        assert (code, details.partition(":")[0]) == (CODE.UNAUTHENTICATED, "revoked")
+    kinds = [(record["kind"], record.get("act"), record.get("reason")) for record in records(place)]
+    assert kinds == [
+        ("decision", None, "ALLOWED"),
+        ("act", "token.revoke", None),
+        ("authentication", None, "revoked"),
+    ]
+
+
+async def test_revoking_another_subject_or_issuer_changes_nothing(place: Path) -> None:
+    """Issue 4, 5: what is meant is revoked, and nothing else."""
+    brought = token()
+    async with serving(**settings(place)) as running:
+        for meant in (["--issuer", ISSUER, "--subject", "bob"], ["--issuer", "https://other.example/"]):
+            assert CliRunner().invoke(main, ["token", "revoke", "--store", str(place / "s.db"), *meant]).exit_code == 0
+        assert await allowed_with(running, brought)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Final
 
-from authz.stores.sqlite import directory, log, policies
+from authz.stores.sqlite import directory, log, policies, revocations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +14,7 @@ APPLICATION_ID: Final = 0x61757A31
 """`auz1`, in the file's header: what tells our files from those of other programs."""
 
 _STEPS: Final = (
-    (*policies.SCHEMA, *directory.SCHEMA, *log.SCHEMA),  # 1
+    (*policies.SCHEMA, *directory.SCHEMA, *log.SCHEMA, *revocations.SCHEMA),  # 1
 )
 LATEST: Final = len(_STEPS)
 """The version that this program reads and writes; it stands in the file's `user_version`."""

@@ -15,6 +15,7 @@ from authz.stores.sqlite.files import beside, put_in_place, refuse_strangers
 from authz.stores.sqlite.log import SqliteLog
 from authz.stores.sqlite.policies import SqlitePolicies
 from authz.stores.sqlite.pseudonyms import SqlitePseudonymKeys
+from authz.stores.sqlite.revocations import SqliteRevocations
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,7 @@ class SqliteStore:
     policies: SqlitePolicies
     directory: SqliteDirectory
     pseudonyms: SqlitePseudonymKeys
+    revocations: SqliteRevocations
 
     def close(self) -> None:
         """Close the connection."""
@@ -76,6 +78,7 @@ def _opened(database: Database, signer: Signer | None) -> SqliteStore:
         SqlitePolicies(database, log),
         SqliteDirectory(database, log),
         SqlitePseudonymKeys(database, log),
+        SqliteRevocations(database, log),
     )
 
 
