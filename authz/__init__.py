@@ -6,8 +6,9 @@ that importing one of them costs no more than it must.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from authz.lazily import names_of
 
 if TYPE_CHECKING:
     from authz.errors import AuthzError, InvalidRequestError, LoadError, PolicyError
@@ -65,11 +66,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(module), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = names_of(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

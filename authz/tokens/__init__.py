@@ -1,5 +1,7 @@
 """From a bearer token to a caller that can be trusted: usable by itself in any Python server.
 
+The public names are those of `__all__`; they load when first used. What stands where:
+
 errors          why a token is refused: stable reasons, texts that are safe for the client
 issuer          what is configured for one issuer, as frozen values
 settings        a table of settings, key by key; all problems at once
@@ -35,3 +37,49 @@ advice          what each refusal means, and what to do
 settings_text   what each setting means
 page            these two and the presets → docs/tokens.md
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from authz.lazily import names_of
+
+if TYPE_CHECKING:
+    from authz.tokens.caller import Caller
+    from authz.tokens.config import load_issuers
+    from authz.tokens.errors import Refusal, TokenConfigError, TokenError
+    from authz.tokens.issuer import Introspection, Issuer
+    from authz.tokens.opening import open_service
+    from authz.tokens.revocation import Revocation, Revoked
+    from authz.tokens.service import TokenService
+
+__all__ = [
+    "Caller",
+    "Introspection",
+    "Issuer",
+    "Refusal",
+    "Revocation",
+    "Revoked",
+    "TokenConfigError",
+    "TokenError",
+    "TokenService",
+    "load_issuers",
+    "open_service",
+]
+
+__getattr__ = names_of(
+    __name__,
+    {
+        "authz.tokens.caller": ("Caller",),
+        "authz.tokens.config": ("load_issuers",),
+        "authz.tokens.errors": ("Refusal", "TokenConfigError", "TokenError"),
+        "authz.tokens.issuer": ("Introspection", "Issuer"),
+        "authz.tokens.opening": ("open_service",),
+        "authz.tokens.revocation": ("Revocation", "Revoked"),
+        "authz.tokens.service": ("TokenService",),
+    },
+)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
