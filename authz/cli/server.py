@@ -13,6 +13,7 @@ import click
 from authz.cli.exit_codes import ExitCode
 from authz.cli.failures import Program, complain, say
 from authz.errors import AuthzError, PolicyError
+from authz.tokens.errors import TokenConfigError
 
 if TYPE_CHECKING:
     from authz.server.config import Address, AdminConfig, Config, DecisionLogConfig, LogFormat, LogLevel
@@ -165,6 +166,10 @@ def main(context: click.Context, /, **given: Any) -> ExitCode | None:  # noqa: A
     except PolicyError as error:
         complain(error.diagnostics)
         return ExitCode.INVALID_POLICY
+    except TokenConfigError as error:
+        for problem in error.problems:
+            say(problem)
+        return ExitCode.FAILED
     except AuthzError as error:
         say(str(error))
         return ExitCode.FAILED

@@ -131,6 +131,8 @@ def revoke(  # one for each option
 
     if subject is not None and token_id is not None:
         raise click.UsageError("`--subject` and `--token-id` cannot be given together")
+    if not issuer and (subject or token_id) is not None:
+        raise click.UsageError("`--subject` and `--token-id` need `--issuer`: another issuer's may be somebody else's")
     now = time.time()
     if token_id is not None:
         revocation = Revocation(Revoked.TOKEN, issuer, token_id)

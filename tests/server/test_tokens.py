@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from authz.cli.eval import main
+from authz.cli.server import main as serve
 from authz.server.config import DecisionLogConfig, StoreConfig
 from authz.stores.sqlite.store import open_store
 from authz.tokens.config import FailureSettings, Tokens
@@ -310,3 +311,23 @@ async def test_revoking_another_subject_or_issuer_changes_nothing(place: Path) -
         for meant in (["--issuer", ISSUER, "--subject", "bob"], ["--issuer", "https://other.example/"]):
             assert CliRunner().invoke(main, ["token", "revoke", "--store", str(place / "s.db"), *meant]).exit_code == 0
         assert await allowed_with(running, brought)
+
+
+@pytest.mark.parametrize("meant", [["--subject", "alice"], ["--token-id", "t"], ["--subject", "a", "--token-id", "t"]])
+def test_a_revocation_that_could_mean_somebody_else_is_refused(place: Path, meant: list[str]) -> None:
+    """RFC 7519: `sub` and `jti` are unique for one issuer only."""
+    ran = CliRunner().invoke(main, ["token", "revoke", "--store", str(place / "s.db"), *meant], standalone_mode=True)
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert "--issuer" in ran.stderr or "together" in ran.stderr
+
+
+def test_a_weak_configuration_keeps_the_server_from_starting_and_every_reason_is_told(place: Path) -> None:
+    """Issue 4, 1: what weakens a check does not start."""
+    weak = place / "weak.toml"
+    weak.write_text(
+        '[[issuer]]\nissuer = "http://idp.example/"\nalgorithms = ["none"]\njwks_uri = "https://idp.example/k"\n'
+    )
+    ran = CliRunner().invoke(serve, ["--policies", str(place / "p"), "--listen", "127.0.0.1:0", "--tokens", str(weak)])
+    assert (ran.exit_code, ran.stdout) == (1, "")
+    for said in ("is not encrypted", "`audiences` is missing", "anyone could write such tokens"):
+        assert said in ran.stderr
