@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from authz.directory.checking import check_name, checked, checked_key
 from authz.directory.entities import Entity, EntityError, Key, Kind
 from authz.directory.importing import Imported, OnError
 from authz.errors import InvalidRequestError, NotStoredError
-from authz.json_form import WHOLE, shown
+from authz.json_form import shown
 from authz.model import MAX_IDENTIFIER, Act
 from authz.v1 import directory_pb2 as v1
 from authz.wire.doubles import refuse_doubles
 from authz.wire.errors import status
-from authz.wire.parts import Reader, fill_struct
+from authz.wire.parts import Reader, fill_struct, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,7 +65,7 @@ class ExportCall(NamedTuple):
 
 def read_import(data: bytes, *, first: bool) -> ImportPart:
     """Read an ImportEntitiesRequest. An entry that is malformed stands as its error in its place."""
-    message = _parse(v1.ImportEntitiesRequest, data)
+    message = parse(v1.ImportEntitiesRequest, data)
     _refuse_many("entities", message.entities)
     refuse_doubles(message, data)
     if not first and (message.author or message.note or message.on_error):
@@ -80,7 +79,7 @@ def read_import(data: bytes, *, first: bool) -> ImportPart:
 
 def read_export(data: bytes) -> ExportCall:
     """Read an ExportEntitiesRequest."""
-    message = _parse(v1.ExportEntitiesRequest, data)
+    message = parse(v1.ExportEntitiesRequest, data)
     refuse_doubles(message, data)
     kind = _KINDS.get(message.kind)
     if kind is None and message.kind:
@@ -90,27 +89,18 @@ def read_export(data: bytes) -> ExportCall:
 
 def read_get(data: bytes) -> Key:
     """Read a GetEntityRequest."""
-    message = _parse(v1.GetEntityRequest, data)
+    message = parse(v1.GetEntityRequest, data)
     refuse_doubles(message, data)
     return _valid_key("key", message.key)
 
 
 def read_delete(data: bytes) -> tuple[tuple[Key, ...], Act]:
     """Read a DeleteEntitiesRequest: the keys, each once, and who deletes."""
-    message = _parse(v1.DeleteEntitiesRequest, data)
+    message = parse(v1.DeleteEntitiesRequest, data)
     _refuse_many("keys", message.keys)
     refuse_doubles(message, data)
     keys = (_valid_key(f"keys[{index}]", key) for index, key in enumerate(message.keys))
     return tuple(dict.fromkeys(keys)), _act(message.author, message.note)
-
-
-def _parse(kind: type[MessageT], data: bytes) -> MessageT:
-    try:
-        return kind.FromString(data)
-    except DecodeError as error:
-        name = kind.DESCRIPTOR.name
-        problem = "nests too deeply" if "MaxDepth" in str(error) else f"is not a well-formed {name} message"
-        raise InvalidRequestError(WHOLE, problem) from None
 
 
 def _refuse_many(where: str, items: Sequence[object]) -> None:

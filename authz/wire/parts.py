@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from google.protobuf.message import DecodeError
 
 from authz.errors import InvalidRequestError
-from authz.json_form import as_number, shown
+from authz.json_form import WHOLE, as_number, shown
 from authz.model import MAX_ITEMS, MAX_VALUES, Client, Resource, ToolInfo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from google.protobuf.message import Message
     from google.protobuf.struct_pb2 import ListValue, Struct
     from google.protobuf.struct_pb2 import Value as ValueMessage
 
     from authz.model import Value
     from authz.v1 import decision_pb2 as v1
+
+    MessageT = TypeVar("MessageT", bound=Message)
+
+
+def parse(kind: type[MessageT], data: bytes) -> MessageT:
+    """Read a message of a kind; raises `InvalidRequestError`, where gRPC would answer malformed bytes with INTERNAL."""
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        name = kind.DESCRIPTOR.name
+        problem = "nests too deeply" if "MaxDepth" in str(error) else f"is not a well-formed {name} message"
+        raise InvalidRequestError(WHOLE, problem) from None
 
 
 class Asked(NamedTuple):

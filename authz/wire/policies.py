@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from authz.errors import AuthzError, InvalidRequestError, NotStoredError, PolicyError
-from authz.json_form import WHOLE
 from authz.model import Act
 from authz.pap.decoding import ReadFile
 from authz.pap.history import Activation, PolicyText, PolicyVersion
@@ -18,6 +16,7 @@ from authz.pap.versions import NoRollbackError, TestsFailedError
 from authz.v1 import policy_pb2 as v1
 from authz.wire.answers import response
 from authz.wire.errors import status
+from authz.wire.parts import parse
 from authz.wire.requests import MAX_QUESTIONS, read_check
 
 if TYPE_CHECKING:
@@ -46,30 +45,30 @@ _KINDS: Final = {"activate": v1.ACTIVATION_KIND_ACTIVATE, "rollback": v1.ACTIVAT
 
 def read_put(data: bytes) -> tuple[tuple[ReadFile, ...], Act]:
     """Read a PutPolicyRequest: its files, and who puts them."""
-    message = _parse(v1.PutPolicyRequest, data)
+    message = parse(v1.PutPolicyRequest, data)
     return file_bytes(message.files), Act(message.author, _VIA, message.note)
 
 
 def read_get(data: bytes) -> int | None:
     """Read a GetPolicyRequest: the number of a version, None for the active one."""
-    return _number_or_none("number", _parse(v1.GetPolicyRequest, data).number)
+    return _number_or_none("number", parse(v1.GetPolicyRequest, data).number)
 
 
 def read_activate(data: bytes) -> tuple[int, Act]:
     """Read an ActivatePolicyRequest: the number of a version, and who activates it."""
-    message = _parse(v1.ActivatePolicyRequest, data)
+    message = parse(v1.ActivatePolicyRequest, data)
     return _number("number", message.number), Act(message.author, _VIA, message.note)
 
 
 def read_rollback(data: bytes) -> tuple[int | None, Act]:
     """Read a RollbackPolicyRequest: the number of a version, None for the one before, and who rolls back."""
-    message = _parse(v1.RollbackPolicyRequest, data)
+    message = parse(v1.RollbackPolicyRequest, data)
     return _number_or_none("number", message.number), Act(message.author, _VIA, message.note)
 
 
 def read_diff(data: bytes) -> tuple[int | None, int, tuple[Request, ...]]:
     """Read a DiffPoliciesRequest: two versions, the first None for the active one, and requests."""
-    message = _parse(v1.DiffPoliciesRequest, data)
+    message = parse(v1.DiffPoliciesRequest, data)
     if len(message.requests) > MAX_QUESTIONS:
         raise InvalidRequestError("requests", f"holds more than {MAX_QUESTIONS} items")
     requests: list[Request] = []
@@ -83,7 +82,7 @@ def read_diff(data: bytes) -> tuple[int | None, int, tuple[Request, ...]]:
 
 def read_nothing(kind: type[Message], data: bytes) -> None:
     """Read a message that asks for nothing in particular."""
-    _parse(kind, data)
+    parse(kind, data)
 
 
 def put_response(version: PolicyVersion) -> v1.PutPolicyResponse:
@@ -247,10 +246,3 @@ def _number(field: str, number: int) -> int:
 
 def _number_or_none(field: str, number: int) -> int | None:
     return _number(field, number) if number else None
-
-
-def _parse(kind: type[MessageT], data: bytes) -> MessageT:
-    try:
-        return kind.FromString(data)
-    except DecodeError:
-        raise InvalidRequestError(WHOLE, f"is not a well-formed {kind.DESCRIPTOR.name} message") from None

@@ -10,14 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from google.protobuf.message import DecodeError
-
 from authz.errors import InvalidRequestError
-from authz.json_form import WHOLE, Call, anonymous_until_known, checked_request_id, refuse_unsupported
+from authz.json_form import Call, anonymous_until_known, checked_request_id, refuse_unsupported
 from authz.model import MAX_TEXT, MAX_VALUES, Request
 from authz.v1 import decision_pb2 as v1
 from authz.wire.doubles import refuse_doubles
-from authz.wire.parts import Asked, Reader
+from authz.wire.parts import Asked, Reader, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,7 +47,7 @@ def read_check(data: bytes, now: datetime | None = None, *, tokens: bool = False
 
     `tokens` says that whoever gets the call sees to its token; else one is refused.
     """
-    message, reader = _parse(v1.CheckRequest, data), Reader()
+    message, reader = parse(v1.CheckRequest, data), Reader()
     call = _call(message, reader, now, tokens=tokens)
     refuse_doubles(message, data)
     return call
@@ -57,7 +55,7 @@ def read_check(data: bytes, now: datetime | None = None, *, tokens: bool = False
 
 def read_stream_check(data: bytes, now: datetime | None = None, *, tokens: bool = False) -> Call:
     """Read a StreamCheckRequest; as in `read_check`."""
-    message, reader = _parse(v1.StreamCheckRequest, data), Reader()
+    message, reader = parse(v1.StreamCheckRequest, data), Reader()
     if not message.HasField("check"):
         raise InvalidRequestError("check", "must not be empty")
     call = _call(message.check, reader, now, tokens=tokens)
@@ -120,7 +118,7 @@ class BatchCall:
 
 def read_batch_check(data: bytes, now: datetime | None = None, *, tokens: bool = False) -> BatchCall:
     """Read a BatchCheckRequest; as in `read_check`. An error is the caller's or the whole batch's."""
-    message, reader = _parse(v1.BatchCheckRequest, data), Reader()
+    message, reader = parse(v1.BatchCheckRequest, data), Reader()
     refuse_unsupported("" if tokens else message.token, ())
     if len(message.questions) > MAX_QUESTIONS:
         raise InvalidRequestError("questions", f"holds more than {MAX_QUESTIONS} items")
@@ -138,15 +136,6 @@ def read_batch_check(data: bytes, now: datetime | None = None, *, tokens: bool =
         questions,
         doubles,
     )
-
-
-def _parse(kind: type[MessageT], data: bytes) -> MessageT:
-    try:
-        return kind.FromString(data)
-    except DecodeError as error:
-        name = kind.DESCRIPTOR.name
-        problem = "nests too deeply" if "MaxDepth" in str(error) else f"is not a well-formed {name} message"
-        raise InvalidRequestError(WHOLE, problem) from None
 
 
 def _call(message: v1.CheckRequest, reader: Reader, now: datetime | None, *, tokens: bool) -> Call:

@@ -18,10 +18,9 @@ import contextlib
 import os
 import sqlite3
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-
-from sqlite_utils import Database as Tables
 
 from authz.errors import StoreBusyError, StoreCorruptError, StoreError
 from authz.stores.sqlite.failures import code, is_busy, store_error, told
@@ -39,6 +38,8 @@ from authz.stores.sqlite.migrations import APPLICATION_ID, LATEST, migrate, sche
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from sqlite_utils import Database as Tables
 
 WAIT_S: Final = 5.0
 """How long a write waits for another process to finish its own."""
@@ -80,12 +81,18 @@ class Database:
         self.connection = connection
         self.path = path
         self.readonly = readonly
-        self.tables = Tables(connection, recursive_triggers=False, execute_plugins=False)
         self._files = files
         self._wait = wait
         self._process = os.getpid()
         self._looked = 0.0
         self._cursor = connection.cursor()
+
+    @cached_property
+    def tables(self) -> Tables:
+        """Return the connection as sqlite-utils sees it; its import takes a while, so it waits for who needs it."""
+        from sqlite_utils import Database  # noqa: PLC0415  # see above
+
+        return Database(self.connection, recursive_triggers=False, execute_plugins=False)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
