@@ -112,12 +112,20 @@ def tokens_page() -> dict[str, str]:
     return {"docs/tokens.md": tokens_page((ROOT / "docs" / "tokens.md").read_text(encoding="utf-8"))}
 
 
+def requirements_page() -> dict[str, str]:
+    """Write which test proves which requirement."""
+    from scripts.requirements import page
+
+    return {"docs/requirements.md": page(ROOT, NOTE)}
+
+
 GENERATORS: tuple[Callable[[], dict[str, str]], ...] = (
     protos,
     parser_tables,
     errors_page,
     commands_page,
     tokens_page,
+    requirements_page,
 )
 
 if __name__ == "__main__":

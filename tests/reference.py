@@ -1142,8 +1142,15 @@ def reference_decide(files: Files, request: Request, revision: str = "") -> Refe
     if request.now is None:
         request = replace(request, now=datetime.now(UTC))
     policy = visible(files, request.tenant)
-    result = decide(Judge(policy, request))
+    result = decide_unknown(policy, request) if request.unknown else decide(Judge(policy, request))
     return replace(result, policy_revision=revision)
+
+
+def decide_unknown(policy: Policy, request: Request) -> ReferenceResult:
+    """Answer a request with unknown parts (L68)."""
+    from tests.reference_unknown import decide_unknown as decide_it  # it uses all that stands here
+
+    return decide_it(policy, request)
 
 
 def decide(judge: Judge) -> ReferenceResult:
@@ -1230,14 +1237,18 @@ class Judge:
         implied = [(one.name.value, one.implies) for one in self.policy.scopes]
         return frozenset(closure({*self.request.scopes, *added}, implied) & mentioned(self.policy, "scope"))
 
+    def carried_roles(self) -> frozenset[str]:
+        """Return the known roles that are held without a condition (L11, L30)."""
+        implied = [(one.node.name.value, one.node.extends) for one in self.policy.roles]
+        derived = {role.node.name.value for role in self.policy.roles if role.node.when is not None}
+        return frozenset(closure(set(self.request.roles) - derived, implied) & mentioned(self.policy, "role"))
+
     def case(self, added: frozenset[str]) -> Case:
         """Compute what is held, derived roles included (L11)."""
         scopes = self.held_scopes(added)
-        known = mentioned(self.policy, "role")
         implied = [(one.node.name.value, one.node.extends) for one in self.policy.roles]
         derived = [role for role in self.policy.roles if role.node.when is not None]
-        carried = set(self.request.roles) - {role.node.name.value for role in derived}
-        plain = frozenset(closure(carried, implied) & known)
+        plain = self.carried_roles()
         inside = Roles(plain, frozenset(), certain=True)
         sure, maybe, certain = set(plain), set[str](), True
         for role in derived:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import authz
-from authz import tokens
+from authz import fastmcp as guarded_fastmcp
+from authz import mcp as guarded_mcp
+from authz import pep, tokens
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -47,8 +49,47 @@ TOKENS = [
     "open_service",
 ]
 
+PEP = [
+    "ANONYMOUS",
+    "Call",
+    "CallLimit",
+    "Catalogue",
+    "Gate",
+    "Guard",
+    "GuardConfig",
+    "GuardConfigError",
+    "Handler",
+    "Identity",
+    "Item",
+    "Keeping",
+    "LocalPdp",
+    "Mapping",
+    "Message",
+    "ObligationError",
+    "Obligations",
+    "Outcome",
+    "Pdp",
+    "PdpError",
+    "Protection",
+    "Remembering",
+    "RememberingLists",
+    "RemotePdp",
+    "SyncRemotePdp",
+    "Tls",
+    "Verdict",
+    "caller",
+    "follow",
+    "handlers_of",
+    "load_guard",
+    "open_local",
+    "protection",
+]
+MCP = ["AuthzMiddleware", "AuthzTokenVerifier", "ProtectError", "protect", "protect_local"]
+FASTMCP = ["AuthzMiddleware", "AuthzTokenVerifier", "ProtectError", "ServerCatalogue", "protect", "protect_local"]
+PACKAGES = [(authz, PUBLIC), (tokens, TOKENS), (pep, PEP), (guarded_mcp, MCP), (guarded_fastmcp, FASTMCP)]
 
-@pytest.mark.parametrize(("package", "names"), [(authz, PUBLIC), (tokens, TOKENS)], ids=["authz", "authz.tokens"])
+
+@pytest.mark.parametrize(("package", "names"), PACKAGES, ids=lambda given: getattr(given, "__name__", ""))
 def test_the_public_names_are_these_and_no_others(package: ModuleType, names: list[str]) -> None:
     """Adding a public name is a decision (CONTRIBUTING.md)."""
     assert package.__all__ == names == sorted(names) == dir(package)
@@ -56,7 +97,7 @@ def test_the_public_names_are_these_and_no_others(package: ModuleType, names: li
         _ = package.nonsense
 
 
-@pytest.mark.parametrize(("package", "names"), [(authz, PUBLIC), (tokens, TOKENS)], ids=["authz", "authz.tokens"])
+@pytest.mark.parametrize(("package", "names"), PACKAGES, ids=lambda given: getattr(given, "__name__", ""))
 def test_every_public_name_has_a_docstring(package: ModuleType, names: list[str]) -> None:
     """Every public name says what it is (CONTRIBUTING.md)."""
     assert [name for name in names if not getattr(package, name).__doc__] == []

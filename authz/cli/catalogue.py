@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from authz.cli.questions import MAX_BYTES, opened
+from authz.cli.questions import opened
 from authz.cli.render import GREEN, RED, Paint, printable
-from authz.errors import InvalidRequestError
-from authz.json_form import decision_to_json, read_json
+from authz.json_form import decision_to_json
 from authz.lang.checked import Names
+from authz.pap.tools import MAX_BYTES, CatalogueError, read_catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,13 +18,7 @@ if TYPE_CHECKING:
     from authz.lang.ast import Mode
     from authz.lang.checked import Block, CheckedPolicySet
     from authz.model import Decision
-
-_HINTS = {
-    "readOnlyHint": "read_only",
-    "destructiveHint": "destructive",
-    "idempotentHint": "idempotent",
-    "openWorldHint": "open_world",
-}
+    from authz.pap.tools import Catalogue
 
 
 class Tool(NamedTuple):
@@ -43,36 +37,21 @@ class Tool(NamedTuple):
 
 
 def read_tools(path: str) -> tuple[Tool, ...]:
-    """Read a server's answer to `tools/list`: the result, the whole JSON-RPC message, or the list.
+    """Read a server's answer to `tools/list`, `-` being stdin.
 
     Raises `click.UsageError` for a file that holds something else, and `LoadError`.
     """
+    return tuple(Tool(tool.name, tool.hints) for tool in opened_catalogue(path).tools)
+
+
+def opened_catalogue(path: str) -> Catalogue:
+    """Read a catalogue, with the schemas of its tools; raises what `read_tools` raises."""
     with opened(path) as stream:
         data = stream.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise click.UsageError(f"`{path}` is larger than {MAX_BYTES} bytes")
     try:
-        value = read_json(data.decode())
-    except UnicodeDecodeError as error:
-        raise click.UsageError(f"`{path}` is not valid UTF-8 at byte {error.start + 1}") from None
-    except InvalidRequestError as error:
-        raise click.UsageError(f"`{path}` {error.problem}") from None
-    for key in ("result", "tools"):
-        if isinstance(value, dict) and key in value:
-            value = value[key]
-    if not isinstance(value, list):
-        raise click.UsageError(f"`{path}` is no answer to tools/list: it holds no list of tools")
-    return tuple(_tool(path, index, item) for index, item in enumerate(value))
-
-
-def _tool(path: str, index: int, item: object) -> Tool:
-    name = item.get("name") if isinstance(item, dict) else None
-    if not isinstance(item, dict) or not isinstance(name, str):
-        raise click.UsageError(f"`{path}`: tools[{index}] has no name")
-    annotations = item.get("annotations")
-    given = annotations if isinstance(annotations, dict) else {}
-    hints = {ours: given[theirs] for theirs, ours in _HINTS.items() if isinstance(given.get(theirs), bool)}
-    return Tool(name, hints)
+        return read_catalogue(data, path)
+    except CatalogueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def known_tools(checked: CheckedPolicySet, listed: Iterable[Tool]) -> tuple[Tool, ...]:

@@ -42,7 +42,7 @@ _EXAMPLE = "policies/documents --subject alice --role viewer --scope docs:read -
 _WIDTH = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 
-_ELSEWHERE = {name: f"authz.cli.{name}" for name in ("directory", "log", "policy", "replay", "token")}
+_ELSEWHERE = {name: f"authz.cli.{name}" for name in ("directory", "init", "lint", "log", "policy", "replay", "token")}
 
 
 @click.group(cls=Program, context_settings=_WIDTH, no_args_is_help=False, elsewhere=_ELSEWHERE)
@@ -155,24 +155,6 @@ def validate(policies: str, format_: Format) -> ExitCode:
         files_and_rules = f"{count(len(loaded.sources), 'file')}, {count(rules, 'rule')}"
         click.echo(f"{printable(policies)} is valid: {files_and_rules}, revision {loaded.program.revision}")
     return ExitCode.OK
-
-
-@main.command(example="authz-eval lint policies/documents")
-@policies_argument
-@format_option
-@reported
-def lint(policies: str, format_: Format) -> ExitCode:
-    """Point out what is valid but probably not meant."""
-    from authz.cli.render import diagnostic_to_json, paint_for, render_diagnostics
-    from authz.pap.loader import load
-
-    warnings = load(policies).warnings
-    if format_ == "json":
-        print_json({"valid": True, "diagnostics": [diagnostic_to_json(warning) for warning in warnings]})
-    elif warnings:
-        click.echo(render_diagnostics(warnings, paint_for(sys.stdout)))
-        click.echo(f"\n{count(len(warnings), 'warning')}", err=True)
-    return ExitCode.DIFFERENCE if warnings else ExitCode.OK
 
 
 @main.command(example="authz-eval fmt --diff policies/documents")

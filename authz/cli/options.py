@@ -37,6 +37,7 @@ class RequestFlags(NamedTuple):
     context: tuple[str, ...] = ()
     subject_attr: tuple[str, ...] = ()
     client: str | None = None
+    unknown: tuple[str, ...] = ()
 
     def given(self) -> tuple[str, ...]:
         """Return the names of the flags that were typed."""
@@ -57,6 +58,7 @@ class RequestFlags(NamedTuple):
             "context": _pairs("--context", self.context),
             "subject_attributes": _pairs("--subject-attr", self.subject_attr),
             "client": {"id": self.client} if self.client else None,
+            "unknown": [f"PART_{part.upper()}" for part in self.unknown],
         }
         return {name: value for name, value in request.items() if value not in (None, [], {})}
 
@@ -69,7 +71,8 @@ class RequestFlags(NamedTuple):
         kind, colon, id_ = self.resource.partition(":")
         if not colon or not kind:
             raise click.UsageError(f"`--resource` must be TYPE:ID, not `{self.resource}`")
-        tenant = self.tenant if self.resource_tenant is None else self.resource_tenant
+        own = None if "resource" in self.unknown else self.tenant  # nothing but its type may be known then
+        tenant = own if self.resource_tenant is None else self.resource_tenant
         resource: dict[str, object] = {"type": kind, "id": id_, "attributes": _pairs("--attr", self.attr)}
         return {**resource, "tenant": tenant} if tenant else resource
 
@@ -129,6 +132,12 @@ _CALLER: Final = (
 _CALL: Final = (
     click.option("--tool", metavar="NAME", help="The tool that is called."),
     click.option("--arg", multiple=True, metavar="NAME=VALUE", help="An argument of the call."),
+    click.option(
+        "--unknown",
+        multiple=True,
+        type=click.Choice(["arguments", "resource", "context"]),
+        help="What is not known yet: ask whether every, no or some such call is allowed; may be repeated.",
+    ),
 )
 VALUES_NOTE: Final = (
     'A VALUE is JSON where it is JSON (`5`, `true`, `["a"]`, `"5"` for the string), else the text itself.'

@@ -202,9 +202,10 @@ def render_decision(decision: Decision, paint: Paint = PLAIN) -> str:
 
 def render_decision_line(decision: Decision, paint: Paint = PLAIN) -> str:
     """Return a decision in one line."""
-    colour = GREEN if decision.effect is Effect.ALLOW else RED
+    colour = {Effect.ALLOW: GREEN, Effect.CONDITIONAL: YELLOW}.get(decision.effect, RED)
     message = f": {printable(decision.message)}" if decision.message else ""
-    return f"{paint(decision.effect.name, colour, BOLD)} {decision.reason.name}{message}"
+    reason = f" {decision.reason.name}" if decision.effect is not Effect.CONDITIONAL else ""  # it says the same
+    return f"{paint(decision.effect.name, colour, BOLD)}{reason}{message}"
 
 
 def render_explanation(explanation: Explanation, paint: Paint = PLAIN) -> str:

@@ -16,7 +16,7 @@ from authz.errors import AuthzError, PolicyError
 from authz.tokens.errors import TokenConfigError
 
 if TYPE_CHECKING:
-    from authz.server.config import Address, AdminConfig, Config, DecisionLogConfig, LogFormat, LogLevel
+    from authz.server.config import Address, AdminConfig, Config, DecisionLogConfig, LogFormat, LogLevel, TlsConfig
 
 
 class _Server(Program):
@@ -47,6 +47,30 @@ class _Server(Program):
     help="host:port, [v6]:port or unix:/path. Port 0 lets the system choose; the log says which.",
 )
 @click.option("--insecure-bind", is_flag=True, help="Listen where other machines can reach it, without encryption.")
+@click.option(
+    "--tls-cert",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Encrypt `--listen` with this certificate, in PEM, followed by those that clients need to trust it. It is "
+    "read again when it changes.",
+)
+@click.option(
+    "--tls-key",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The certificate's private key, in PEM; only its owner may be able to read it.",
+)
+@click.option(
+    "--tls-client-ca",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Answer only clients whose certificate one of these has signed (mutual TLS).",
+)
+@click.option(
+    "--share-policy",
+    is_flag=True,
+    help="Let enforcement points have the policy itself, to decide by inside their own process.",
+)
 @click.option("--reflection/--no-reflection", help="Serve gRPC reflection, for tools like grpcurl.")
 @click.option(
     "--max-concurrent",
@@ -147,7 +171,7 @@ class _Server(Program):
 @click.version_option(package_name="authz")
 @click.pass_context
 def main(context: click.Context, /, **given: Any) -> ExitCode | None:  # noqa: ANN401  # click passes what the options declare
-    """Serve decisions on tool calls over gRPC (authz.v1.DecisionService).
+    """Serve decisions on tool calls over gRPC (authz.v1.DecisionService, authz.v1.EnforcementService).
 
     The policy is read again when it changes and on SIGHUP; one that is broken is reported and the
     last good one goes on deciding. SIGTERM and SIGINT answer what is under way and end with 0.
@@ -197,6 +221,10 @@ def _config(  # noqa: PLR0913  # one for each option
     policies: Path | None,
     listen: str,
     insecure_bind: bool,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_client_ca: Path | None,
+    share_policy: bool,
     reflection: bool,
     max_concurrent: int,
     max_message: int,
@@ -215,9 +243,12 @@ def _config(  # noqa: PLR0913  # one for each option
 
     if log_key is not None and store is None:
         raise click.UsageError("`--log-key` needs `--store`")
+    tls = _tls(tls_cert, tls_key, tls_client_ca)
     return Config(
         policies=policies,
-        listen=_address("--listen", listen, insecure_bind=insecure_bind),
+        listen=_address("--listen", listen, insecure_bind=insecure_bind or tls is not None),
+        tls=tls,
+        share_policy=share_policy,
         reflection=reflection,
         max_concurrent=max_concurrent,
         max_message=max_message,
@@ -229,6 +260,18 @@ def _config(  # noqa: PLR0913  # one for each option
         admin=_admin(admin_listen, admin_token_file),
         tokens=tokens,
     )
+
+
+def _tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> TlsConfig | None:
+    from authz.server.config import TlsConfig  # noqa: PLC0415  # as above
+
+    if cert is not None and key is not None:
+        return TlsConfig(cert, key, client_ca)
+    if cert is not None or key is not None:
+        raise click.UsageError("`--tls-cert` and `--tls-key` need each other")
+    if client_ca is not None:
+        raise click.UsageError("`--tls-client-ca` needs `--tls-cert` and `--tls-key`")
+    return None
 
 
 def _address(option: str, text: str, *, insecure_bind: bool) -> Address:

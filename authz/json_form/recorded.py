@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from authz.errors import InvalidRequestError
-from authz.json_form.requests import request_from_json
+from authz.json_form.requests import part_name, request_from_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ _ENTITY: Final = ("type", "id", "attributes")
 _MAX_ENTITIES: Final = 10_000
 
 
-def request_to_json(request: Request) -> dict[str, object]:
+def request_to_json(request: Request) -> dict[str, object]:  # noqa: C901  # a field each
     """Return the JSON form of the CheckRequest that asks this: `request_from_json` reads it back.
 
     The time and the entities that references lead to are no part of a CheckRequest. Attributes are
@@ -50,6 +50,8 @@ def request_to_json(request: Request) -> dict[str, object]:
         form["client"] = _client(request.client)
     if request.tool_info is not None:
         form["tool_info"] = _tool_info(request.tool_info)
+    if request.unknown:
+        form["unknown"] = sorted(part_name(part) for part in request.unknown)
     if request.anonymous:
         form["anonymous"] = True
     return form

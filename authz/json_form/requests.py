@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from authz.errors import InvalidRequestError
 from authz.json_form.text import WHOLE, shown
-from authz.model import MAX_IDENTIFIER, Client, Request, Resource, ToolInfo
+from authz.model import MAX_IDENTIFIER, Client, Part, Request, Resource, ToolInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +39,7 @@ _REQUEST: Final = (
 _RESOURCE: Final = ("type", "id", "tenant", "attributes", "ancestors")
 _CLIENT: Final = ("id", "attributes")
 _TOOL_INFO: Final = ("server", "tags", "read_only", "destructive", "idempotent", "open_world")
+_PARTS: Final = {f"PART_{part.name}": part for part in Part}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def call_from_json(value: object, *, now: datetime | None = None, tokens: bool =
     """
     fields = _Fields("", value, _REQUEST)
     token = fields.text("token")
-    refuse_unsupported("" if tokens else token, fields.items("unknown"))
+    refuse_unsupported("" if tokens else token)
     request = Request(
         subject=fields.text("subject"),
         scopes=fields.texts("scopes"),
@@ -85,6 +86,7 @@ def call_from_json(value: object, *, now: datetime | None = None, tokens: bool =
         tool_info=fields.message("tool_info", _tool_info),
         anonymous=anonymous_until_known(token, fields.text("subject"), anonymous=fields.flag("anonymous") or False),
         now=now,
+        unknown=fields.parts("unknown"),
     )
     return Call(
         request,
@@ -95,12 +97,15 @@ def call_from_json(value: object, *, now: datetime | None = None, tokens: bool =
     )
 
 
-def refuse_unsupported(token: str, unknown: Sequence[object]) -> None:
-    """Refuse the fields that cannot be answered here: ignoring them could widen access (L60)."""
+def refuse_unsupported(token: str) -> None:
+    """Refuse what cannot be answered here: ignoring it could widen access (L60)."""
     if token:
         raise InvalidRequestError("token", "is not supported here: name the subject, or ask a server with `--tokens`")
-    if unknown:
-        raise InvalidRequestError("unknown", "is not supported here: leave it empty")
+
+
+def part_name(part: Part) -> str:
+    """Return what the proto file calls a part that may be unknown."""
+    return f"PART_{part.name}"
 
 
 def anonymous_until_known(token: str, subject: str, *, anonymous: bool) -> bool:
@@ -203,6 +208,14 @@ class _Fields:
             index = next(index for index, item in enumerate(self.items(name)) if not isinstance(item, str))
             raise InvalidRequestError(f"{self._path(name)}[{index}]", "must be a string")
         return texts
+
+    def parts(self, name: str) -> frozenset[Part]:
+        """Read the parts that are not known, by the names of the enum in the proto file (L68)."""
+        for index, item in enumerate(self.texts(name)):
+            if item not in _PARTS:
+                names = ", ".join(f"`{part}`" for part in _PARTS)
+                raise InvalidRequestError(f"{self._path(name)}[{index}]", f"must be one of {names}")
+        return frozenset(_PARTS[item] for item in self.texts(name))
 
     def mapping(self, name: str) -> Mapping[str, Value]:
         value = self._values.get(name)

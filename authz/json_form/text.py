@@ -20,7 +20,7 @@ MAX_EXACT: Final = 2**53
 WHOLE: Final = "request"
 """Stands for the field in an error that concerns the whole text."""
 
-_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+_BRACKETS: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def read_json(text: str) -> object:

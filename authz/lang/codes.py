@@ -2,8 +2,9 @@ r"""Every code a diagnostic can have: what to avoid, what to prefer, and why.
 
 Plain data, imported only where a code is explained. `authz.lang.errors_page` makes docs/errors.md
 of it, and the tests run every example: `avoid` is found to be exactly this, `prefer` is valid.
-The examples of a size limit exceed small limits rather than those of L6. Control characters stand
-as Python escapes, so that this file shows what it holds.
+The examples of a size limit exceed small limits rather than those of L6; those of `lint --tools` are
+about the server that docs/errors.md describes. Control characters stand as Python escapes, so that
+this file shows what it holds.
 """
 
 from __future__ import annotations
@@ -818,6 +819,78 @@ let reading_roles = ["viewer", "editor"]
         "same in every policy (L4, L30).",
     ),
     Code(
+        "schema-optional-argument",
+        "An allow that an argument left out makes void",
+        """\
+scope "files:read"
+
+tool "list_directory" (path: string, sortBy?: "name" | "size") {
+  require scope "files:read"
+  allow anyone when args.path under "/srv" and args.sortBy == "name"
+}
+""",
+        """\
+scope "files:read"
+
+tool "list_directory" (path: string, sortBy?: "name" | "size") {
+  require scope "files:read"
+  allow anyone when args.path under "/srv" and (args.sortBy ?? "name") == "name"
+}
+""",
+        "The server's schema does not require the argument, and a condition that reads a missing one is unknown, "
+        "which no allow accepts (L51). Callers who rely on the server's default would be denied. Found with `lint "
+        "--tools`.",
+    ),
+    Code(
+        "schema-type-mismatch",
+        "An argument of another type than the server's schema says",
+        """\
+tool "read_file" (path: string, tail?: string) {
+  allow anyone when args.path under "/srv"
+}
+""",
+        """\
+tool "read_file" (path: string, tail?: number) {
+  allow anyone when args.path under "/srv"
+}
+""",
+        "Nothing is converted (L32): a value of another type is unknown, so an allow that reads it never applies, and "
+        "a deny always does. Found with `lint --tools`.",
+    ),
+    Code(
+        "schema-unknown-argument",
+        "An argument that no tool of the block has",
+        """\
+tool "read_file" (file: string) {
+  allow anyone when args.file under "/srv"
+}
+""",
+        """\
+tool "read_file" (path: string) {
+  allow anyone when args.path under "/srv"
+}
+""",
+        "A call never carries it, so what reads it is unknown: an allow never applies, and a deny always does. A "
+        "schema that lets in any members, or says so in a way that is not understood, has every argument. Found with "
+        "`lint --tools`.",
+    ),
+    Code(
+        "schema-value-mismatch",
+        "A text that the server's schema does not list",
+        """\
+tool "list_directory" (path: string, sortBy?: "name" | "date") {
+  allow anyone when args.path under "/srv"
+}
+""",
+        """\
+tool "list_directory" (path: string, sortBy?: "name" | "size") {
+  allow anyone when args.path under "/srv"
+}
+""",
+        "The schema says by `enum` or `const` which values there are; a call with another one is not valid, so the "
+        "comparison is never true. Found with `lint --tools`.",
+    ),
+    Code(
         "string-too-long",
         "A string of too many characters",
         """\
@@ -912,6 +985,31 @@ tool "read_*" { allow anyone }
 """,
         "Statements end where the next one starts. Names of scopes, roles, tools, types and tenants stand in double "
         "quotes; other names are made of the letters A to Z, digits and `_` (L2, L4).",
+    ),
+    Code(
+        "unguarded-destructive-tool",
+        "A destructive tool that is allowed like any other",
+        """\
+tool "*" {
+  allow anyone
+}
+""",
+        """\
+role "cleaner"
+
+tool "*" {
+  allow anyone
+}
+
+tool "delete_file" {
+  require role "cleaner"
+}
+""",
+        "The server says that the tool overwrites or deletes, or says neither that nor that it only reads, which is "
+        "what the specification takes for granted. Give it a `deny` or a `require` in a block that names it, or that "
+        "leaves other tools of the server out: a requirement for every tool alike does not tell reading from "
+        "deleting, and an allow holds nobody back, since the next one opens the tool again. The guard must hold "
+        "wherever the allow does, for its tenants and its resource types. Found with `lint --tools`.",
     ),
     Code(
         "unknown-attribute",
@@ -1111,6 +1209,47 @@ tool "read_*" { allow when hour(now, "Berlin") in 8..17 }
 tool "read_*" { allow when hour(now, "Europe/Berlin") in 8..17 }
 """,
         "Zones have the names of the IANA database, so that daylight saving time is known (L38).",
+    ),
+    Code(
+        "unmatched-tool-pattern",
+        "A pattern that matches no tool of the server",
+        """\
+tool "raed_file" (path: string) {
+  allow anyone when args.path under "/srv"
+}
+""",
+        """\
+tool "read_file" (path: string) {
+  allow anyone when args.path under "/srv"
+}
+""",
+        "An allow for a tool that does not exist allows nothing; a deny for it denies nothing, and that shows too "
+        "late. Patterns that match MCP methods, such as `resources/read`, are no tools and are left alone. Found with "
+        "`lint --tools`.",
+    ),
+    Code(
+        "unreached-tool",
+        "A tool that nobody may call",
+        """\
+tool "read_file" {
+  allow anyone
+}
+""",
+        """\
+role "cleaner"
+
+tool "read_file", "list_directory" {
+  allow anyone
+}
+
+tool "delete_file" {
+  require role "cleaner"
+  allow anyone
+}
+""",
+        "No block is about the tool, or none of them has an allow, so every call is denied. Where that is meant, a "
+        "block that denies it to everyone, without a condition, says so. The place is where the catalogue names the "
+        "tool. Found with `lint --tools`.",
     ),
     Code(
         "unterminated-string",

@@ -35,6 +35,13 @@ An error keeps the policy from loading: nothing of it is used, and a running ser
 A warning keeps nothing from loading.
 All findings in all files are shown at once, sorted by file and place.
 With `--format json` each one is an object with the same parts.
+
+What `lint --tools` finds depends on the server too.
+Its examples are about one with three tools:
+
+- `read_file` takes a `path` and perhaps a number `tail`, and only reads.
+- `list_directory` takes a `path` and perhaps a `sortBy` that is `name` or `size`, and only reads.
+- `delete_file` takes a `path`; the server gives no hint of what it does.
 """
 
 

@@ -15,7 +15,7 @@ from authz.model import Explanation, Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from authz.pdp.explain import RuleOutline
+    from authz.pdp.outline import RuleOutline
     from authz.pdp.program import Program
 
 Place: TypeAlias = tuple[str, int, int]

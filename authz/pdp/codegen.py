@@ -20,6 +20,7 @@ from authz.lang.types import BOOL, STRING, Type, kind_of
 from authz.lang.values import glob, nanoseconds, read_address, read_number, read_time, split_path
 from authz.model import Client, Request, Resource, ToolInfo
 from authz.pdp import runtime
+from authz.pdp.unknown import Open
 
 Test: TypeAlias = Callable[[Request], bool]
 Value: TypeAlias = Callable[[Request], Any]
@@ -168,6 +169,8 @@ class Emitter:
                 return str(value is True)
             case checked.Unknown():
                 return "False"
+            case Open(_, possible):
+                return str(possible)
             case checked.InSet(checked.Const(value=str() as name), checked.Held(what)):
                 return self.held_true(what, name)
             case checked.Equal(left, right, "string") if isinstance(right, checked.Const):
@@ -196,6 +199,8 @@ class Emitter:
                 return str(value is False)
             case checked.Unknown():
                 return "False"
+            case Open(_, possible):
+                return str(possible)
             case checked.InSet(checked.Const(value=str() as name), checked.Held(what)):
                 return self.held_false(what, name)
             case checked.Equal(left, right, kind) if kind not in {"set", "dynamic"}:

@@ -50,12 +50,8 @@ class Planner:
         """Return the plan of a request's tool, resource type (None without a resource) and tenant."""
         policy = self._policy
         view = self.view(tenant)
-        matching = [
-            index
-            for index in self._matching(tool)
-            if policy.blocks[index].section is None or policy.blocks[index].section in view.sections
-        ]
-        applying = tuple(index for index in matching if _meets(policy.blocks[index], type_))
+        matching = self.within(view.sections, tool)
+        applying = self.applying(matching, type_)
         key = (applying, view.sections, type_ in policy.global_types, bool(matching))
         plan = self._plans.get(key)
         if plan is None:
@@ -81,7 +77,17 @@ class Planner:
             self._views[sections] = View(self._policy, sections)
         return self._views[sections]
 
-    def _matching(self, tool: str) -> list[int]:
+    def within(self, sections: frozenset[int], tool: str) -> tuple[int, ...]:
+        """Return the blocks that speak of a tool where some tenant blocks count, whatever the resource."""
+        blocks = self._policy.blocks
+        return tuple(i for i in self.matching(tool) if blocks[i].section is None or blocks[i].section in sections)
+
+    def applying(self, blocks: tuple[int, ...], type_: str | None) -> tuple[int, ...]:
+        """Return those of some blocks that apply to resources of a type, or to none where it is None (L21)."""
+        return tuple(index for index in blocks if _meets(self._policy.blocks[index], type_))
+
+    def matching(self, tool: str) -> list[int]:
+        """Return the indices of the blocks that speak of a tool, whatever their tenant and type."""
         found = set(self._by_name.get(tool, ()))
         for length in self._prefix_lengths:
             if length > len(tool):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 from authz.errors import AuthzError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from authz.model import Decision, Explanation, Request
     from authz.pdp.program import Program
 
@@ -45,6 +47,7 @@ class Engine:
         self._swapping = threading.Lock()
         self._served: dict[str, None] = {program.revision: None}
         self._active = Active(program, frozenset(self._served))
+        self._followers: dict[object, Callable[[], None]] = {}
 
     @property
     def active(self) -> Active:
@@ -64,6 +67,24 @@ class Engine:
             while len(self._served) > REVISIONS_REMEMBERED:
                 del self._served[next(iter(self._served))]
             self._active = Active(program, frozenset(self._served))
+            followers = tuple(self._followers.values())
+        for swapped in followers:
+            swapped()
+
+    def subscribe(self, swapped: Callable[[], None]) -> Callable[[], None]:
+        """Call `swapped` after each swap, in the thread that swaps; it must neither wait nor raise.
+
+        Return what ends that.
+        """
+        key = object()
+        with self._swapping:
+            self._followers[key] = swapped
+
+        def end() -> None:
+            with self._swapping:
+                self._followers.pop(key, None)
+
+        return end
 
     def check(self, request: Request) -> Decision:
         """Decide by the program that is active now."""

@@ -4,90 +4,30 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from authz.lang import checked
-from authz.lang.types import STRING, Type, kind_of, set_of
+from authz.lang.types import kind_of
 from authz.lang.values import split_path
-from authz.model import ConditionTrace, Explanation, Outcome, Reason, RuleTrace, Seen
+from authz.model import ConditionTrace, Explanation, Outcome, Part, Reason, RuleTrace, Seen
 from authz.pdp.codegen import condition_tests, value_of
+from authz.pdp.nodes import Operand, asked_roles, atoms_of, name_of, nodes_of, place_of, text_of
 from authz.pdp.runtime import absent, absent_behind
 from authz.pdp.steps import is_foreign, may_apply
+from authz.pdp.unknown import is_hidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from authz.lang.checked import CheckedPolicySet, Core, Place, Rule
+    from authz.lang.checked import Core, Rule
     from authz.model import Decision, Fact, Request, Value
     from authz.pdp.codegen import Test
+    from authz.pdp.codegen import Value as Value_
     from authz.pdp.plan import CompiledRule, Plan
     from authz.pdp.program import Program
     from authz.pdp.view import View
 
 _SHOWN_CHARACTERS = 200
-STRINGS = set_of(STRING)
-
-
-class ConditionOutline(NamedTuple):
-    """One atom of a condition, and where it stands."""
-
-    text: str
-    file: str
-    line: int
-    column: int
-
-
-class RuleOutline(NamedTuple):
-    """One statement of the policy, and the atoms of its condition."""
-
-    name: str
-    kind: str
-    file: str
-    line: int
-    column: int
-    conditions: tuple[ConditionOutline, ...]
-
-
-def outline(policy: CheckedPolicySet) -> tuple[RuleOutline, ...]:
-    """List every statement of a policy and every atom of its conditions, derived roles included."""
-    statements: list[tuple[str, str, Place, Core | None]] = [
-        (rule.name, rule.kind, rule.place, rule.condition) for block in policy.blocks for rule in block.rules
-    ]
-    statements += [(role.name, "derived role", role.place, role.condition) for role in policy.derived]
-    return tuple(
-        RuleOutline(name, kind, *_place(place), tuple(_outline_atom(atom) for atom in _atoms(condition)))
-        for name, kind, place, condition in statements
-    )
-
-
-def _outline_atom(atom: Core) -> ConditionOutline:
-    return ConditionOutline(_text(atom.place), *_place(atom.place))
-
-
-def _place(place: Place) -> tuple[str, int, int]:
-    return (place.source.path, *place.source.place(place.span.start))
-
-
-def _text(place: Place) -> str:
-    return " ".join(place.source.slice(place.span).split())
-
-
-def _atoms(condition: Core | None) -> Iterator[Core]:
-    """Yield what `and`, `or`, `not` and `if` join, in the order written."""
-    waiting = [condition] if condition is not None else []
-    while waiting:
-        node = waiting.pop()
-        match node:
-            case checked.And(items) | checked.Or(items):
-                waiting.extend(reversed(items))
-            case checked.Not(operand):
-                waiting.append(operand)
-            case checked.If(test, yes, no):
-                waiting.extend((no, yes, test))
-            case checked.Const():
-                pass
-            case _:
-                yield node
 
 
 # --- Traces ---------------------------------------------------------------------------------
@@ -101,9 +41,9 @@ def explain(program: Program, request: Request, facts: tuple[Fact, ...] = ()) ->
     decision = program.decide(request)
     if decision.reason in _NOT_OURS and any(f.path.startswith("resource.") for f in facts):
         request, facts = _without_foreign(request), tuple(f for f in facts if not _is_foreign(f))
-    plan = program.plan(request)
+    plan = program.shown(request)
     compiled = [*plan.denies, *plan.requirements, *plan.scopes, *plan.allows]
-    foreign = is_foreign(plan, request)
+    foreign = _certainly_foreign(plan, request)
     traces = [_trace(rule, request, foreign=foreign) for rule in compiled]
     traces += [_trace_role(role, true, false, plan.view, request) for role, true, false in asked_roles(plan)]
     return Explanation(decision, tuple(traces), _nearest(plan, request, decision), facts)
@@ -120,6 +60,10 @@ def _is_foreign(fact: Fact) -> bool:
     return fact.path.startswith("resource.") and fact.path != "resource.tenant"
 
 
+def _certainly_foreign(plan: Plan, request: Request) -> bool:
+    return Part.RESOURCE not in request.unknown and is_foreign(plan, request)
+
+
 def _outcome(*, true: bool, false: bool) -> Outcome:
     return Outcome.TRUE if true else Outcome.FALSE if false else Outcome.UNKNOWN
 
@@ -134,35 +78,23 @@ def _trace(rule: CompiledRule, request: Request, *, foreign: bool) -> RuleTrace:
             Seen("resource.tenant", request.resource.tenant if request.resource else ""),
         )
         conditions.insert(
-            0, ConditionTrace("the caller's own tenant", *_place(rule.rule.place), Outcome.FALSE, tenants)
+            0, ConditionTrace("the caller's own tenant", *place_of(rule.rule.place), Outcome.FALSE, tenants)
         )
-    return RuleTrace(rule.name, rule.rule.kind, *_place(rule.rule.place), outcome, tuple(conditions))
+    return RuleTrace(rule.name, rule.rule.kind, *place_of(rule.rule.place), outcome, tuple(conditions))
 
 
-def _crooked_path(view: View, atom: Core, request: Request) -> Iterator[Seen]:
+def _crooked_path(atom: _Traceable, request: Request) -> Iterator[Seen]:
     """Say that a path is what keeps `under` from an answer (L35)."""
-    if isinstance(atom, checked.Under):
-        path = value_of(view, atom.operand)(request)
+    if atom.path is not None:
+        path = atom.path.read(request)
         if isinstance(path, str) and split_path(path) is None:
-            yield Seen(_text(atom.operand.place), path[:_SHOWN_CHARACTERS], "is not a normal path")
-
-
-def asked_roles(plan: Plan) -> Iterator[tuple[checked.DerivedRole, Test, Test]]:
-    """Yield the derived roles that some rule of the plan asks for, by name or as part of `roles`."""
-    asked: set[str] = set()
-    for rule in (*plan.denies, *plan.requirements, *plan.allows):
-        if isinstance(rule.rule.who, checked.Names) and rule.rule.who.what == "role":
-            asked.update(rule.rule.who.names)
-        if any(isinstance(node, checked.Held) and node.what == "roles" for node in nodes_of(rule.rule.condition)):
-            yield from plan.view.derived
-            return
-    yield from ((role, true, false) for role, true, false in plan.view.derived if not role.holds.isdisjoint(asked))
+            yield Seen(atom.path.text, path[:_SHOWN_CHARACTERS], "is not a normal path")
 
 
 def _trace_role(role: checked.DerivedRole, true: Test, false: Test, view: View, request: Request) -> RuleTrace:
     conditions = tuple(_trace_condition(view, role.condition, request))
     outcome = _outcome(true=bool(true(request)), false=bool(false(request)))
-    return RuleTrace(role.name, "derived role", *_place(role.place), outcome, conditions)
+    return RuleTrace(role.name, "derived role", *place_of(role.place), outcome, conditions)
 
 
 def _trace_who(rule: CompiledRule, request: Request) -> Iterator[ConditionTrace]:
@@ -174,7 +106,7 @@ def _trace_who(rule: CompiledRule, request: Request) -> Iterator[ConditionTrace]
     else:
         seen = Seen("subject.id", request.subject, "" if request.subject else "is missing")
     outcome = Outcome.TRUE if rule.who(request) else Outcome.FALSE
-    yield ConditionTrace(wanted(rule.rule), *_place(rule.rule.place), outcome, (seen,))
+    yield ConditionTrace(wanted(rule.rule), *place_of(rule.rule.place), outcome, (seen,))
 
 
 def wanted(rule: Rule) -> str:
@@ -186,29 +118,62 @@ def wanted(rule: Rule) -> str:
 
 
 def _trace_condition(view: View, condition: Core | None, request: Request) -> Iterator[ConditionTrace]:
-    for atom in _atoms(condition):
-        true, false = condition_tests(view, atom)
-        outcome = _outcome(true=bool(true(request)), false=bool(false(request)))
-        seen = (*(_see(view, node, request) for node in _operands(atom)), *_crooked_path(view, atom, request))
-        yield ConditionTrace(_text(atom.place), *_place(atom.place), outcome, seen)
+    for atom in _traceable(view, condition):
+        outcome = _outcome(true=bool(atom.true(request)), false=bool(atom.false(request)))
+        seen = (*(_see(view, operand, request) for operand in atom.operands), *_crooked_path(atom, request))
+        yield ConditionTrace(atom.text, *atom.place, outcome, seen)
 
 
-_Operand: TypeAlias = "checked.Read | checked.Follow | checked.Builtin | checked.Held | checked.Unknown"
+class _Traceable(NamedTuple):
+    """An atom with all that it takes to trace it."""
+
+    text: str
+    place: tuple[str, int, int]
+    true: Test
+    false: Test
+    operands: tuple[_Readable, ...]
+    path: _Path | None
+    """Of an `under`."""
+
+
+class _Readable(NamedTuple):
+    """What an atom reads of a request."""
+
+    name: str
+    node: Operand
+    read: Value_
+
+
+class _Path(NamedTuple):
+    """The path that an `under` looks at."""
+
+    text: str
+    read: Value_
+
+
+def _traceable(view: View, condition: Core | None) -> tuple[_Traceable, ...]:
+    """Return the atoms of a condition; made once, for it takes a hundred times as long as to trace them."""
+    if condition is None:
+        return ()
+    kept: tuple[Core, tuple[_Traceable, ...]] | None = view.traceable.get(id(condition))
+    if kept is None:
+        atoms = tuple(_made_traceable(view, atom) for atom in atoms_of(condition))
+        kept = view.traceable[id(condition)] = (condition, atoms)  # with the condition, so that it keeps its id
+    return kept[1]
+
+
+def _made_traceable(view: View, atom: Core) -> _Traceable:
+    operands = tuple(_Readable(name_of(node), node, value_of(view, node)) for node in _operands(atom))
+    path = None
+    if isinstance(atom, checked.Under):
+        path = _Path(text_of(atom.operand.place), value_of(view, atom.operand))
+    return _Traceable(text_of(atom.place), place_of(atom.place), *condition_tests(view, atom), operands, path)
+
+
 _OPERANDS: Final = (checked.Read, checked.Follow, checked.Builtin, checked.Held, checked.Unknown)
 
 
-def nodes_of(node: object) -> Iterator[object]:
-    """Yield an expression and all below it, in the order written."""
-    waiting = [node]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, tuple) and not isinstance(node, (checked.Place, Type)):
-            yield node
-            children = _ancestors(node) if isinstance(node, checked.InEntity) else node
-            waiting.extend(reversed(children))
-
-
-def _operands(atom: Core) -> Iterator[_Operand]:
+def _operands(atom: Core) -> Iterator[Operand]:
     """Yield what an atom reads of the request, each once."""
     seen: set[str] = set()
     for node in nodes_of(atom):
@@ -217,33 +182,11 @@ def _operands(atom: Core) -> Iterator[_Operand]:
             yield node
 
 
-def _ancestors(node: checked.InEntity) -> tuple[Core, ...]:
-    """Return what `resource in …` and `subject in …` look into, and what they look for."""
-    if node.root == "resource":
-        return (checked.Builtin("resource.ancestors", STRINGS, node.place), node.entities)
-    return (checked.Read("subject", ("groups",), STRINGS, node.place), node.entities)
-
-
-def name_of(node: _Operand) -> str:
-    """Return what a condition reads, as its path: `resource.folder.owner`."""
-    match node:
-        case checked.Builtin(name) | checked.Held(name):
-            return name
-        case checked.Read(root, keys):
-            return root + _steps(keys)
-        case checked.Follow(reference, _, keys):
-            return name_of(reference) + _steps(keys)
-        case _:
-            return _text(node.place)
-
-
-def _steps(keys: Iterable[str | Core]) -> str:
-    return "".join(f".{key}" if isinstance(key, str) else f"[{_text(key.place)}]" for key in keys)
-
-
-def _see(view: View, node: _Operand, request: Request) -> Seen:
-    value = value_of(view, node)(request)
-    name = name_of(node)
+def _see(view: View, operand: _Readable, request: Request) -> Seen:
+    name, node = operand.name, operand.node
+    if request.unknown and is_hidden(node, request):
+        return Seen(name, problem="is not known yet")
+    value = operand.read(request)
     if value is not None:
         return Seen(name, _shown(value, node))
     if isinstance(node, checked.Held):
@@ -277,7 +220,7 @@ def _keys(view: View, node: checked.Read | checked.Follow, request: Request) -> 
     return [key if isinstance(key, str) else value_of(view, key)(request) for key in node.keys]
 
 
-def _shown(value: Any, node: _Operand) -> Value:
+def _shown(value: Any, node: Operand) -> Value:
     """Turn a value into JSON, times as text; long ones are cut."""
     if isinstance(value, frozenset):
         return [_shown(item, node) for item in sorted(value, key=str)[:20]]
@@ -342,7 +285,7 @@ def _nearest(plan: Plan, request: Request, decision: Decision) -> str:
         case Reason.TENANT_MISMATCH | Reason.TENANT_UNKNOWN:
             resource_tenant = request.resource.tenant if request.resource is not None else ""
             return f"tenant `{request.tenant}` ≠ `{resource_tenant}`"
-        case Reason.UNKNOWN_TOOL | Reason.NO_APPLICABLE_RULE:
+        case Reason.UNKNOWN_TOOL | Reason.NO_APPLICABLE_RULE | Reason.CONDITIONAL:
             return decision.message
         case _:
             return _nearest_rule_text(plan, request, decision)
@@ -350,7 +293,7 @@ def _nearest(plan: Plan, request: Request, decision: Decision) -> str:
 
 def _nearest_rule_text(plan: Plan, request: Request, decision: Decision) -> str:
     named = [r for r in (*plan.denies, *plan.requirements, *plan.allows) if r.name in decision.rules]
-    foreign = is_foreign(plan, request)
+    foreign = _certainly_foreign(plan, request)
     rule = named[0] if named else nearest_rule(plan, request, foreign=foreign)
     if rule is None:
         return decision.message

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Final, cast
 from authz.lang import checked
 from authz.pdp.codegen import Emitter, Test
 from authz.pdp.references import Reference, references
+from authz.pdp.signature import signature_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from authz.lang.checked import Rule
     from authz.model import Decision, Request
+    from authz.pdp.signature import Signature
     from authz.pdp.view import View
 
 _WORTH_AN_INDEX: Final = 8
@@ -103,6 +105,8 @@ class Plan:
         self.allows = [rule for rule in self.rules if rule.rule.kind == "allow"]
         self.decisions: dict[object, Decision] = {}
         self.allowing: Callable[[Request], int] = self._warm
+        self.is_fused = False
+        """Whether 0 from `allowing` says that the request is not allowed, unless it is foreign."""
         self._by_role = _by_role(self.rules, view) if whole is None else {}
         self._roles = frozenset(self._by_role)
         self._narrowed: dict[frozenset[str], Plan] = {}
@@ -131,6 +135,7 @@ class Plan:
     def _warm(self, _: Request) -> int:
         """Make the function of `allowing` after the first request: most tools are never called."""
         self.allowing = _no_rule if len(self.rules) > _MOST_FUSED else self._fuse()
+        self.is_fused = self.allowing is not _no_rule
         return 0
 
     def _fuse(self) -> Callable[[Request], int]:
@@ -153,6 +158,15 @@ class Plan:
     def allowed_by(self, bits: int) -> list[CompiledRule]:
         """Return the allows that `allowing` found."""
         return [rule for index, rule in enumerate(self.allows) if bits >> index & 1]
+
+    def found(self, allows: int | tuple[CompiledRule, ...]) -> Sequence[CompiledRule]:
+        """Return allows, whether given as bits or one by one."""
+        return self.allowed_by(allows) if isinstance(allows, int) else allows
+
+    @cached_property
+    def signature(self) -> Signature | None:
+        """Return what tells requests apart as far as this plan does, their scopes aside; None for too much."""
+        return signature_of(self)
 
     @cached_property
     def references(self) -> tuple[Reference, ...]:

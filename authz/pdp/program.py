@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from authz.model import Decision, Effect, Explanation, Reason
-from authz.pdp import explain
+from authz.pdp import explain, outline, partial
 from authz.pdp.scopes import missing_scopes, required_scopes
 from authz.pdp.steps import Step, is_foreign, may_apply, outcome
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from authz.lang.checked import CheckedPolicySet
     from authz.model import Fact, Request
     from authz.pdp.compiler import Planner
-    from authz.pdp.explain import RuleOutline
+    from authz.pdp.outline import RuleOutline
     from authz.pdp.plan import CompiledRule, Plan
     from authz.pdp.references import Reference
 
@@ -37,20 +37,27 @@ class Program:
         self._planner = planner
         self._lookups: dict[tuple[str, str | None, str], Plan] = {}
         self._has_sections = planner.has_sections
+        self.prospects = partial.Prospects(policy, planner)
 
     def decide(self, request: Request) -> Decision:
-        """Answer a request (L61). Never raises for a valid request; a Request is always valid."""
+        """Answer a request (L61, L68). Never raises for a valid request; a Request is always valid."""
+        if request.unknown:
+            return partial.decide(self, self.prospects, request)
         plan = self.plan(request)
-        if not plan.applies:
-            return self._no_block(plan)
         foreign = is_foreign(plan, request)
         plan = plan.narrowed(request)
         if not foreign and (bits := plan.allowing(request)):
-            return plan.decisions.get(bits) or self._kept(plan, bits, lambda: self._allowed(plan.allowed_by(bits)))
+            return plan.decisions.get(bits) or self.allowed(plan, bits)
+        return self.settle(plan, request, foreign=foreign)
+
+    def settle(self, plan: Plan, request: Request, *, foreign: bool) -> Decision:
+        """Answer a request by the rules that have a say, one step after the other."""
+        if not plan.applies:
+            return self._no_block(plan)
         step, rules = outcome(plan, request, foreign=foreign)
         match step:
             case Step.ALLOW:
-                return self._kept(plan, ("allow", *rules), lambda: self._allowed(rules))
+                return self.allowed(plan, tuple(rules))
             case Step.DENY:
                 return self._deny(plan, rules, request)
             case Step.SHORT:
@@ -70,7 +77,14 @@ class Program:
 
     def references(self, request: Request) -> tuple[Reference, ...]:
         """Return the references that deciding a request follows: what `Request.entities` should hold."""
-        return self.plan(request).references
+        return self.shown(request).references
+
+    def entry_scopes(self, tool: str) -> tuple[str, ...]:
+        """Return the fewest scopes with which somebody could call a tool in some way; sorted.
+
+        () where none are needed, or none would help. It is what a server's metadata may ask for at first.
+        """
+        return self.prospects.entry_scopes(tool)
 
     def is_global(self, type_: str) -> bool:
         """Say whether resources of a type belong to no tenant (L12)."""
@@ -78,7 +92,7 @@ class Program:
 
     def outline(self) -> tuple[RuleOutline, ...]:
         """Return every rule and condition of the policy, for coverage."""
-        return explain.outline(self.policy)
+        return outline.outline(self.policy)
 
     def plan(self, request: Request) -> Plan:
         """Return the rules that have a say."""
@@ -95,6 +109,10 @@ class Program:
                 self._lookups[key] = plan
         return plan
 
+    def shown(self, request: Request) -> Plan:
+        """Return the rules that may have a say: with unknown parts, all that some completion meets."""
+        return self.prospects.of(request).shown if request.unknown else self.plan(request)
+
     # --- Decisions ----------------------------------------------------------------------------
 
     def _kept(self, plan: Plan, key: object, make: Callable[[], Decision]) -> Decision:
@@ -102,15 +120,24 @@ class Program:
         decision = plan.decisions.get(key)
         if decision is None:
             decision = make()
-            if len(plan.decisions) >= _MAX_DECISIONS:
-                plan.decisions.clear()
-            plan.decisions[key] = decision
+            self.keep(plan, key, decision)
         return decision
+
+    def keep(self, plan: Plan, key: object, decision: Decision) -> None:
+        """Remember the decision of an outcome; requests choose which outcomes there are."""
+        if len(plan.decisions) >= _MAX_DECISIONS:
+            plan.decisions.clear()
+        plan.decisions[key] = decision
 
     def _denial(self, reason: Reason, message: str, rules: Sequence[CompiledRule] = ()) -> Decision:
         return Decision(Effect.DENY, reason, message, _names(rules), self.revision)
 
-    def _allowed(self, rules: list[CompiledRule]) -> Decision:
+    def allowed(self, plan: Plan, allows: int | tuple[CompiledRule, ...]) -> Decision:
+        """Return the ALLOW of some allows of a plan, made once."""
+        key = allows if isinstance(allows, int) else ("allow", *allows)
+        return self._kept(plan, key, lambda: self._allowed(plan.found(allows)))
+
+    def _allowed(self, rules: Sequence[CompiledRule]) -> Decision:
         obligations = []
         for rule in sorted(rules, key=lambda rule: rule.name):
             obligations += [o for o in rule.rule.obligations if o not in obligations]

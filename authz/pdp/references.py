@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from authz.lang import checked
 from authz.pdp.codegen import value_of
-from authz.pdp.explain import asked_roles, name_of, nodes_of
+from authz.pdp.nodes import asked_roles, name_of, nodes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ another tenant's block is even looked at (L24).
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from authz.pdp.codegen import RoleTests, Test, condition_tests
 
@@ -42,6 +42,8 @@ class View:
         self._with_derived = derived
         self._scopes = granted_by(policy.scopes)
         self._roles = granted_by(policy.roles)
+        self.traceable: dict[int, Any] = {}
+        """What `explain` keeps of the conditions that it has traced, by their ids; there are only so many."""
 
     @cached_property
     def derived(self) -> tuple[tuple[DerivedRole, Test, Test], ...]:

@@ -1,13 +1,16 @@
 """The decision point as gRPC services.
 
 config              what an operator can set, and the address to listen on
+tls                 what the decision listener encrypts with
 listening           have a server listen, or say why it cannot
 log                 one line per record, safe to grep, nothing secret
 outlet              records on their way out, which hold up no answer
 gate                which calls run: a bound on their number and on that of streams, and what is under way
 asker               who asks, as far as gRPC tells
+deciding            one decision with all that belongs to it: the directory before, the record after
 service             DecisionService: bytes in, decision, bytes out
 health              the standard health service, and its end
+enforcement_service EnforcementService: what to send with a question, and the policy itself
 reload              where a policy comes from, and as it changes
 following           the active version in a store as such a source
 callers             who the tokens stand for that requests bring
@@ -15,7 +18,8 @@ stored              the store as one process uses it
 keeping             the decision log that the settings ask for
 policy_service      PolicyService: versions and activations
 directory_service   DirectoryService: entries in and out
-calls               what those two do alike
+calls               what those two and the one before do alike
 admin               the listener of those two, and who may use it
+transport           the gRPC server of the decision listener
 app                 all of these together, from the first policy to the last answer
 """

@@ -8,24 +8,23 @@ import signal
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import grpc
-from google.protobuf.internal import api_implementation
-from grpc_health.v1 import health_pb2_grpc
-
 from authz.errors import StoreError
 from authz.pap.loader import load
 from authz.pdp.engine import Engine
-from authz.server.config import Config, ConfigError
+from authz.server import enforcement_service
+from authz.server.enforcement_service import EnforcementService
 from authz.server.gate import Gate, named
 from authz.server.health import SERVICE, Health
 from authz.server.listening import listen
 from authz.server.reload import Folder, Reloader, in_thread, log_warnings
 from authz.server.service import DecisionService
+from authz.server.transport import credentials, decision_server, require_upb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    import grpc
     from structlog.typing import FilteringBoundLogger
 
     from authz.audit.writer import Writer
@@ -33,12 +32,13 @@ if TYPE_CHECKING:
     from authz.pap.loader import LoadedPolicy
     from authz.server.admin import Administration
     from authz.server.callers import Callers
+    from authz.server.config import Config
+    from authz.server.deciding import Complete
     from authz.server.reload import Load, Source
-    from authz.server.service import Complete, Identify
+    from authz.server.service import Identify
     from authz.server.stored import Stored
     from authz.stores.sqlite.store import SqliteStore
 
-_SPARE: Final = 100  # calls beside the decisions: health checks, reflection, and refusals on their way out
 _QUIET_S: Final = 0.1
 _MAX_LAME_S: Final = 2.0
 
@@ -77,9 +77,10 @@ class Server:
 
         Raises `PolicyError` and `LoadError` for a policy that cannot be used, `StoreError` for a
         store, `TokenConfigError` for issuers, `ListenError` for an address that cannot be,
-        `ConfigError` for an installation that cannot.
+        `ConfigError` for certificates and for an installation that cannot.
         """
         require_upb()
+        encryption = credentials(self._config, self._logger)
         await self._open_store()
         source = self._source()
         # Before loading, so that no change falls between the two.
@@ -97,16 +98,26 @@ class Server:
             complete=self._completion(),
             identify=await self._identification(),
         )
-        handlers = named(SERVICE, self._service.handlers())
+        self._enforcement = EnforcementService(
+            self.engine,
+            self._logger,
+            share=self._config.share_policy,
+            besides=enforcement_service.besides(self._config),
+        )
+        handlers = {
+            **named(SERVICE, self._service.handlers()),
+            **named(enforcement_service.SERVICE, self._enforcement.handlers()),
+        }
         self._gate = Gate(handlers, self._config.max_concurrent, self._config.max_streams)
-        self._server = self._build()
-        self.address = listen(self._server, self._config.listen)
+        self._server = decision_server(self._config, self._gate, self.health)
+        self.address = listen(self._server, self._config.listen, credentials=encryption)
         await self._server.start()
         await self._administrate()
         self._tasks.append(asyncio.create_task(self._follow()))
         self._logger.info(
             "listening",
             address=self.address,
+            tls=self._config.encryption,
             admin_address=self.admin_address or None,
             policies=source.name,
             policy_revision=loaded.program.revision,
@@ -124,6 +135,7 @@ class Server:
         await self.health.not_serving()
         await self._rest(min(self._config.grace / 2, _MAX_LAME_S))
         self._service.drain()
+        self._enforcement.drain()
         self.health.end()
         if self._admin is not None:
             self._drain_admin()
@@ -262,34 +274,6 @@ class Server:
 
         assert self._config.store is not None  # the settings say one or the other
         return ActiveVersion(self._config.store.path)
-
-    def _build(self) -> grpc.aio.Server:
-        server = grpc.aio.server(
-            options=(
-                ("grpc.so_reuseport", 0),  # else a port in use would be shared silently with whoever has it
-                ("grpc.max_receive_message_length", self._config.max_message),
-            ),
-            maximum_concurrent_rpcs=self._config.max_concurrent + _SPARE,
-        )
-        server.add_generic_rpc_handlers((self._gate,))
-        health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
-        if self._config.reflection:
-            from grpc_reflection.v1alpha import reflection  # noqa: PLC0415  # most servers run without it
-
-            from authz.v1 import decision_pb2  # noqa: F401, PLC0415  # reflection finds the descriptors in the pool
-
-            reflection.enable_server_reflection((SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
-        return server
-
-
-def require_upb() -> None:
-    """Refuse to start on a protobuf without its C implementation.
-
-    The others are slower and bound neither depth nor time in the same way.
-    """
-    found = api_implementation.Type()
-    if found != "upb":
-        raise ConfigError(f"protobuf runs on its `{found}` implementation; authz-server needs `upb`")
 
 
 async def run(config: Config, logger: FilteringBoundLogger) -> None:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from authz.server.gate import Context
 
 _MAX_PEER: Final = 200
+_MAX_NAME: Final = 100
 # W3C Trace Context, section 3.2: version ff is none, ids of zeros are none, later versions may add fields.
 _TRACEPARENT: Final = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?P<trace>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?P<more>-.*)?"
@@ -16,7 +17,10 @@ _TRACEPARENT: Final = re.compile(
 
 
 class Asker(NamedTuple):
-    """The peer as gRPC names it, and the id of the trace; either may be ""."""
+    """The peer as gRPC names it, after its certificate's name if it has shown one, and the id of the trace.
+
+    Either may be "".
+    """
 
     pep: str = ""
     trace_id: str = ""
@@ -25,7 +29,19 @@ class Asker(NamedTuple):
 def asker(context: Context) -> Asker:
     """Return who asks in a call. What they say of their trace counts only where it is well-formed."""
     given = [value for key, value in context.invocation_metadata() or () if key == "traceparent"]
-    return Asker(str(context.peer() or "")[:_MAX_PEER], trace_id(given[0]) if len(given) == 1 else "")
+    peer = str(context.peer() or "")
+    if (name := _certified(context)) is not None:
+        peer = f"{name} at {peer}"
+    return Asker(peer[:_MAX_PEER], trace_id(given[0]) if len(given) == 1 else "")
+
+
+def _certified(context: Context) -> str | None:
+    """Return the first name in the client's certificate, None without mutual TLS."""
+    names = context.peer_identities()
+    if not names:
+        return None
+    text = next(iter(names)).decode(errors="replace")[:_MAX_NAME]
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def trace_id(traceparent: str | bytes) -> str:

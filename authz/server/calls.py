@@ -1,4 +1,4 @@
-"""What the services of the administration listener do alike: open a store for each call, and end calls that fail."""
+"""What the smaller services do alike: open a store for each call, and end calls that fail."""
 
 from __future__ import annotations
 
@@ -58,12 +58,23 @@ class Calls(Generic[Store]):
 
     async def fail(self, context: Context, method: str, error: Exception) -> bytes:
         """End a call with the status of an error; never returns."""
-        if isinstance(error, grpc.aio.AbortError):
-            raise error
-        code, details = self._status(error)
-        if code is grpc.StatusCode.INTERNAL:
-            self._logger.error("defect", method=method, exc_info=error)
-        else:
-            self._logger.info("refused", method=method, code=code.name)
-        await context.abort(code, details)
-        raise AssertionError  # abort() raises
+        return await fail(context, method, error, self._status, self._logger)
+
+
+async def fail(
+    context: Context,
+    method: str,
+    error: Exception,
+    status: Callable[[Exception], tuple[grpc.StatusCode, str]],
+    logger: FilteringBoundLogger,
+) -> bytes:
+    """End a call with what `status` says of an error, and log it; never returns."""
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    code, details = status(error)
+    if code is grpc.StatusCode.INTERNAL:
+        logger.error("defect", method=method, exc_info=error)
+    else:
+        logger.info("refused", method=method, code=code.name)
+    await context.abort(code, details)
+    raise AssertionError  # abort() raises

@@ -81,17 +81,30 @@ class AdminConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """What the decision listener encrypts with, in PEM; with `client_ca`, clients must have its certificate."""
+
+    cert: Path
+    """The server's certificate, and those between it and the one that clients trust."""
+    key: Path
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The settings of one server process; sizes in bytes, times in seconds."""
 
     policies: Path | None
     """The policy directory; None for the active version in the store."""
     listen: Address
+    tls: TlsConfig | None = None
     store: StoreConfig | None = None
     decision_log: DecisionLogConfig | None = None
     admin: AdminConfig | None = None
     tokens: Path | None = None
     """The issuers whose tokens are validated; None where requests bring none."""
+    share_policy: bool = False
+    """Whether enforcement points may have the policy itself, to decide by."""
     reflection: bool = False
     max_concurrent: int = 1_000
     max_message: int = 4 * MIB
@@ -104,6 +117,8 @@ class Config:
         log = self.decision_log
         if self.store is None and self.policies is None:
             raise ConfigError("give `--policies`, or `--store` to serve the active version in it")
+        if self.tls is not None and self.listen.path is not None:
+            raise ConfigError("a Unix socket takes no TLS: nobody is on the way; leave `--tls-cert` out")
         if self.admin is not None:
             _check_admin(self.admin, self.store)
         if log is None:
@@ -114,6 +129,13 @@ class Config:
             raise ConfigError("a decision log needs `--store` or `--decision-log-file`")
         if log.pseudonyms and log.requests:
             raise ConfigError("`--log-pseudonyms` and `--log-requests` exclude each other: a request names its subject")
+
+    @property
+    def encryption(self) -> Literal["server", "mutual"] | None:
+        """Return whose certificates the decision listener's connections need, None for unencrypted ones."""
+        if self.tls is None:
+            return None
+        return "mutual" if self.tls.client_ca is not None else "server"
 
     @property
     def max_streams(self) -> int:
@@ -137,7 +159,8 @@ def parse_address(text: str, *, insecure_bind: bool = False) -> Address:
     """Read `host:port`, `[v6]:port` or `unix:/path`.
 
     Raises `ConfigError` when it is neither, and for an address that other machines can reach
-    unless `insecure_bind`: without TLS they could read and answer the questions themselves.
+    unless `insecure_bind`: without TLS they could read and answer the questions themselves. With TLS
+    it may be set.
     """
     if text.startswith("unix:"):
         return _unix(text)
@@ -148,7 +171,8 @@ def parse_address(text: str, *, insecure_bind: bool = False) -> Address:
     if not loopback and not insecure_bind:
         raise ConfigError(
             f"`{text}` can be reached from other machines and the connection is not encrypted: "
-            "listen on 127.0.0.1, or pass `--insecure-bind` if something else protects it"
+            "listen on 127.0.0.1, give `--tls-cert` and `--tls-key`, or pass `--insecure-bind` if something else "
+            "protects it"
         )
     return Address(text, loopback=loopback)
 

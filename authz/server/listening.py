@@ -14,16 +14,26 @@ if TYPE_CHECKING:
     import grpc
 
 
-def listen(server: grpc.aio.Server, address: Address, *, private: bool = False) -> str:
+def listen(
+    server: grpc.aio.Server,
+    address: Address,
+    *,
+    private: bool = False,
+    credentials: grpc.ServerCredentials | None = None,
+) -> str:
     """Return the address that the server listens on, with the port that the system chose.
 
-    A `private` Unix socket can be opened by this process's own user only. Raises `ListenError`.
+    A `private` Unix socket can be opened by this process's own user only; `credentials` are what a
+    port encrypts with. Raises `ListenError`.
     """
     if address.path is not None:
         claim_socket(address.path)
     with _own_files_only() if private else contextlib.nullcontext():
         try:
-            port = server.add_insecure_port(address.target)
+            if credentials is not None:
+                port = server.add_secure_port(address.target, credentials)
+            else:
+                port = server.add_insecure_port(address.target)
         except RuntimeError:
             port = 0
     if port == 0:

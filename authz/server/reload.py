@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from authz.lang.diagnostics import Diagnostic
     from authz.pap.loader import LoadedPolicy
     from authz.pdp.engine import Engine
-    from authz.server.health import Health
 
     Load = Callable[[Path], LoadedPolicy]
 
@@ -49,6 +48,13 @@ class Source(Protocol):
 
     async def watch(self, changed: Callable[[], None], logger: FilteringBoundLogger) -> None:
         """Call `changed` after every change, until cancelled; watching begins before this first gives way."""
+
+
+class Told(Protocol):
+    """Whoever has to know whether the newest policy is the one that decides."""
+
+    async def policy(self, *, current: bool) -> None:
+        """Hear whether it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,7 @@ class Reloader:
     """Loads the policy again, and lets the engine have it if it is whole."""
 
     def __init__(
-        self, load: Callable[[], LoadedPolicy], engine: Engine, health: Health, logger: FilteringBoundLogger
+        self, load: Callable[[], LoadedPolicy], engine: Engine, health: Told, logger: FilteringBoundLogger
     ) -> None:
         """Load by `load`, into `engine`."""
         self._load = load

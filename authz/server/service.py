@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import time
-import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
 from authz import wire
-from authz.audit.records import Decided
 from authz.errors import InvalidRequestError, StoreError
 from authz.json_form import Call
 from authz.server.asker import Asker, asker
+from authz.server.deciding import Decider
 from authz.server.gate import cancelled_from_outside
-from authz.server.log import log_decision
 from authz.tokens.asking import asked_by
 from authz.v1 import decision_pb2 as v1
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping
     from typing import TypeAlias
 
     from structlog.typing import FilteringBoundLogger
 
+    from authz.audit.records import Decided
     from authz.audit.writer import Writer
-    from authz.directory.completion import Completed
-    from authz.model import Fact, Request
+    from authz.model import Request
     from authz.pdp.engine import Engine
     from authz.pdp.program import Program
+    from authz.server.deciding import Complete
     from authz.server.gate import Context
     from authz.tokens.caller import Caller
 
-    Complete: TypeAlias = Callable[[Request, Program], Completed]
     Identify: TypeAlias = Callable[[str, Request], Awaitable[Caller]]
 
 _BREATH: Final = 25  # questions of a batch between two chances for other calls
@@ -63,7 +60,7 @@ class DecisionService:
         self._logger = logger
         self._clock = clock or (_utc_now if log is not None and log.contents.requests else None)
         self._log = log
-        self._complete = complete
+        self._decider = Decider(logger, log, complete)
         self._identify = identify
         self._draining = False
         self._reads: set[asyncio.Future[Any]] = set()
@@ -86,7 +83,7 @@ class DecisionService:
             active.require(call.min_policy_revision)
             caller = await self._caller(call.token, call.request) if call.token else None
             response, decided = self._decide(active.program, call, self._asker(context), len(data), caller)
-            await self._keep(decided, size=len(data))
+            await self._decider.keep(decided, size=len(data))
             return response.SerializeToString()
         except Exception as error:  # noqa: BLE001  # the outermost handler: nothing may reach gRPC, which would tell all
             return await self._fail(context, "Check", error)
@@ -127,10 +124,9 @@ class DecisionService:
                     self._note("BatchCheck", error)
                     results.append(v1.CheckResult(error=wire.error_item(error)))
         except asyncio.CancelledError:
-            if self._log is not None:
-                self._log.note(*unkept, size=len(data))  # what was decided is recorded, though nobody waits any more
+            self._decider.note(unkept, size=len(data))  # what was decided is recorded, though nobody waits any more
             raise
-        await self._keep(unkept, size=len(data))
+        await self._decider.keep(unkept, size=len(data))
         return v1.BatchCheckResponse(results=results, policy_revision=active.program.revision)
 
     async def stream_check(self, _messages: object, context: Context) -> None:
@@ -149,7 +145,7 @@ class DecisionService:
             active.require(call.min_policy_revision)
             caller = await self._caller(call.token, call.request) if call.token else None
             response, decided = self._decide(active.program, call, who, len(data), caller)
-            await self._keep(decided, size=len(data))
+            await self._decider.keep(decided, size=len(data))
             return v1.StreamCheckResponse(response=response)
         except Exception as error:  # noqa: BLE001  # a bad question spoils only its own answer
             self._note("StreamCheck", error)
@@ -195,48 +191,8 @@ class DecisionService:
         self, program: Program, call: Call, who: Asker, size: int, caller: Caller | None
     ) -> tuple[v1.CheckResponse, tuple[Decided, ...]]:
         """Decide; return the answer, and the record that must be kept before it is given."""
-        started = time.perf_counter_ns()
-        request = asked_by(call.request, caller) if caller is not None and call.token else call.request
-        completed = self._complete(request, program) if self._complete is not None else None
-        request = completed.request if completed is not None else request
-        facts = completed.facts if completed is not None and call.explain else ()
-        explanation = program.explain(request, facts) if call.explain else None
-        decision = explanation.decision if explanation else program.decide(request)
-        decision_id = uuid.uuid4().hex
-        latency_us = (time.perf_counter_ns() - started) // 1_000
-        unkept: tuple[Decided, ...] = ()
-        if self._log is None:
-            log_decision(
-                self._logger,
-                request,
-                decision,
-                request_id=call.request_id,
-                decision_id=decision_id,
-                latency_us=latency_us,
-            )
-        else:
-            decided = Decided(
-                request,
-                decision,
-                time.time_ns(),
-                latency_us,
-                decision_id,
-                call.request_id,
-                *who,
-                _disputed(completed),
-                completed.revision if completed is not None else 0,
-                caller,
-            )
-            if self._log.required:
-                unkept = (decided,)
-            else:
-                self._log.note(decided, size=size)
-        return wire.response(decision, explanation=explanation, decision_id=decision_id), unkept
-
-    async def _keep(self, decided: Sequence[Decided], size: int) -> None:
-        """Return once the records are in the log; raises `LogUnavailableError`, and then there is no answer."""
-        if decided and self._log is not None:
-            await self._log.keep(*decided, size=size)
+        made = self._decider.decide(program, call, who, size, caller)
+        return wire.response(made.decision, explanation=made.explanation, decision_id=made.decision_id), made.unkept
 
     async def _fail(self, context: Context, method: str, error: Exception) -> bytes:
         """End the call with the status of an error; never returns."""
@@ -255,13 +211,6 @@ class DecisionService:
         else:
             field = error.field[:200] if isinstance(error, InvalidRequestError) else None
             self._logger.info("refused", method=method, code=code.name, field=field)
-
-
-def _disputed(completed: Completed | None) -> tuple[Fact, ...]:
-    """Return the facts that a record needs: those that contradict the request. Most requests have none."""
-    if completed is None or not any(found.contradicted for found in completed.found):
-        return ()
-    return completed.facts
 
 
 def _utc_now() -> datetime:

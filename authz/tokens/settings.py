@@ -21,9 +21,12 @@ MAX_TEXT: Final = 2_048
 class Table:
     """One table: each method reads one setting, and gives a harmless value where there is a problem."""
 
-    def __init__(self, values: Mapping[str, object], name: str, problems: list[str]) -> None:
-        """Read these values; problems are noted as the table's, by this name."""
+    def __init__(
+        self, values: Mapping[str, object], name: str, problems: list[str], page: str = "docs/tokens.md"
+    ) -> None:
+        """Read these values; problems are noted as the table's, by this name. `page` names all settings."""
         self._values = values
+        self._page = page
         self._name = name
         self._known: list[str] = []
         self._problems = problems
@@ -40,6 +43,22 @@ class Table:
     def keys(self) -> tuple[str, ...]:
         """Return the names of what is given."""
         return tuple(self._values)
+
+    def given(self, key: str) -> object:
+        """Return what is given, unchecked; None where nothing is. It still has to be read."""
+        return self._values.get(key)
+
+    def below(self, key: str) -> Table:
+        """Read a table below this one, to be read key by key; an empty one where none is given."""
+        return Table(self.table(key), f"{self._name}.{key}" if self._name else f"[{key}]", self._problems, self._page)
+
+    def one_of(self, key: str, choices: tuple[str, ...]) -> str:
+        """Read one of some words; the first is the usual."""
+        found = self.text(key, choices[0])
+        if found in choices:
+            return found
+        self.problem(f"`{key}` must be {' or '.join(f'`{choice}`' for choice in choices)}, not `{shown(found)}`")
+        return choices[0]
 
     def text(self, key: str, default: str = "") -> str:
         """Read a text that is not empty and on one line."""
@@ -129,7 +148,7 @@ class Table:
         for key in self._values:
             if key not in self._known:
                 near = difflib.get_close_matches(key, self._known, n=1)
-                help_ = f"did you mean `{near[0]}`?" if near else "`docs/tokens.md` names those there are"
+                help_ = f"did you mean `{near[0]}`?" if near else f"`{self._page}` names those there are"
                 self.problem(f"`{shown(key)}` is no setting: {help_}")
 
     def _value(self, key: str, default: object) -> object:

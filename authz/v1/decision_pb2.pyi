@@ -91,6 +91,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The call would be allowed with more scopes: those in `missing_scopes`."""
     REASON_RATE_LIMITED: _Reason.ValueType  # 12
     """A limit is used up; ask again after `retry_after`."""
+    REASON_CONDITIONAL: _Reason.ValueType  # 13
+    """It depends on the parts that the request calls unknown. Only with DECISION_CONDITIONAL."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the decision is what it is: the first step that decided."""
@@ -121,6 +123,8 @@ REASON_INSUFFICIENT_SCOPE: Reason.ValueType  # 11
 """The call would be allowed with more scopes: those in `missing_scopes`."""
 REASON_RATE_LIMITED: Reason.ValueType  # 12
 """A limit is used up; ask again after `retry_after`."""
+REASON_CONDITIONAL: Reason.ValueType  # 13
+"""It depends on the parts that the request calls unknown. Only with DECISION_CONDITIONAL."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 class _Part:
@@ -308,8 +312,10 @@ class CheckRequest(_message.Message):
 
     @_builtins.property
     def unknown(self) -> _containers.RepeatedScalarFieldContainer[Global___Part.ValueType]:
-        """Parts whose value is not known yet. Not supported by this server: any entry is refused with
-        INVALID_ARGUMENT.
+        """Parts whose value is not known yet, and which are then left out; of an unknown resource the type
+        may be given. The answer is ALLOW if every completion of the request is allowed, DENY if every
+        one is denied, else CONDITIONAL, which may also be said where that cannot be told.
+        REASON_INSUFFICIENT_SCOPE then means that with `missing_scopes` it would not be DENY.
         """
 
     def __init__(
@@ -891,7 +897,7 @@ class Question(_message.Message):
 
     @_builtins.property
     def unknown(self) -> _containers.RepeatedScalarFieldContainer[Global___Part.ValueType]:
-        """As in CheckRequest: not supported by this server, refused."""
+        """As in CheckRequest."""
 
     def __init__(
         self,

@@ -7,7 +7,10 @@ doubles    a name or a field that is given twice, found in the bytes
 requests   bytes → requests
 answers    decision, explanation → message
 errors     error → gRPC status, or one item among answers
+enforcement  what enforcement points ask beside decisions, both sides
 client     the other side: question → message, message → decision
+questions  as an enforcement point asks: no more of a request than the policy reads
+strict     as it reads answers: what is not clearly an answer is none
 """
 
 from authz.wire.answers import response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from authz.model import (
@@ -37,6 +38,7 @@ def check_request(call: Call) -> v1.CheckRequest:
         request_id=call.request_id,
         min_policy_revision=call.min_policy_revision,
         token=call.token,
+        unknown=[v1.Part.ValueType(part.value) for part in sorted(request.unknown, key=attrgetter("value"))],
     )
     if call.token:  # the request only seems to be anonymous
         message.anonymous = False

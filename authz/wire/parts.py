@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from google.protobuf.message import DecodeError
 
 from authz.errors import InvalidRequestError
 from authz.json_form import WHOLE, as_number, shown
-from authz.model import MAX_ITEMS, MAX_VALUES, Client, Resource, ToolInfo
+from authz.model import MAX_ITEMS, MAX_VALUES, Client, Part, Resource, ToolInfo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from authz.v1 import decision_pb2 as v1
 
     MessageT = TypeVar("MessageT", bound=Message)
+
+_PARTS: Final = {part.value: part for part in Part}
 
 
 def parse(kind: type[MessageT], data: bytes) -> MessageT:
@@ -41,6 +43,7 @@ class Asked(NamedTuple):
     resource: Resource | None = None
     arguments: Mapping[str, Value] = {}  # a default that nobody is handed to change
     tool_info: ToolInfo | None = None
+    unknown: frozenset[Part] = frozenset()
 
 
 class Reader:
@@ -56,12 +59,20 @@ class Reader:
         """Read what one question asks."""
         resource = self.resource(message)
         arguments = self.struct("arguments", message.arguments)
-        return Asked(message.tool, resource, arguments, self.tool_info(message))
+        return Asked(message.tool, resource, arguments, self.tool_info(message), self.unknown(message.unknown))
 
     def texts(self, where: str, texts: Sequence[str]) -> tuple[str, ...]:
         """Return a list of strings; `where` is its path."""
         self._count(where, len(texts))
         return tuple(texts)
+
+    def unknown(self, parts: Sequence[int]) -> frozenset[Part]:
+        """Read the parts that are not known (L68)."""
+        self._count("unknown", len(parts))
+        for index, part in enumerate(parts):
+            if part not in _PARTS:
+                raise InvalidRequestError(f"unknown[{index}]", "is no part of a request that may be unknown")
+        return frozenset(_PARTS[part] for part in parts)
 
     def resource(self, message: v1.CheckRequest | v1.Question) -> Resource | None:
         """Read the resource, None where there is none."""

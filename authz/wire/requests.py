@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from authz.errors import InvalidRequestError
 from authz.json_form import Call, anonymous_until_known, checked_request_id, refuse_unsupported
-from authz.model import MAX_TEXT, MAX_VALUES, Request
+from authz.model import MAX_TEXT, MAX_VALUES, Part, Request
 from authz.v1 import decision_pb2 as v1
 from authz.wire.doubles import refuse_doubles
 from authz.wire.parts import Asked, Reader, parse
@@ -27,19 +27,6 @@ if TYPE_CHECKING:
 
 MAX_QUESTIONS: Final = 1_000
 """Questions in one BatchCheck."""
-
-CALLER: Final = (
-    "subject",
-    "scopes",
-    "roles",
-    "tenant",
-    "context",
-    "subject_attributes",
-    "client",
-    "anonymous",
-    "now",
-)
-"""The fields of a request that a batch says once."""
 
 
 def read_check(data: bytes, now: datetime | None = None, *, tokens: bool = False) -> Call:
@@ -98,7 +85,6 @@ class BatchCall:
 
     def _request(self, question: v1.Question) -> Request:
         reader = Reader()
-        refuse_unsupported("", question.unknown)
         asked = reader.asked(question)
         # Checked by itself, so that the caller need not be checked 1000 times over.
         request = Request(
@@ -107,19 +93,20 @@ class BatchCall:
             resource=asked.resource,
             arguments=asked.arguments,
             tool_info=asked.tool_info,
+            unknown=asked.unknown,
         )
+        if Part.CONTEXT in asked.unknown and self._caller.context:
+            raise InvalidRequestError("context", "is given for the batch, and named in `unknown` of this question")
         values, size = self._caller_size
         if values + reader.values > MAX_VALUES or size + question.ByteSize() > MAX_TEXT:
             raise InvalidRequestError("arguments", "caller and question together hold too much for one request")
-        for name in CALLER:  # nobody else has the request yet, and both halves are checked
-            object.__setattr__(request, name, getattr(self._caller, name))
-        return request
+        return request.by(self._caller)
 
 
 def read_batch_check(data: bytes, now: datetime | None = None, *, tokens: bool = False) -> BatchCall:
     """Read a BatchCheckRequest; as in `read_check`. An error is the caller's or the whole batch's."""
     message, reader = parse(v1.BatchCheckRequest, data), Reader()
-    refuse_unsupported("" if tokens else message.token, ())
+    refuse_unsupported("" if tokens else message.token)
     if len(message.questions) > MAX_QUESTIONS:
         raise InvalidRequestError("questions", f"holds more than {MAX_QUESTIONS} items")
     caller = _request(message, reader, Asked("-"), now)
@@ -139,7 +126,7 @@ def read_batch_check(data: bytes, now: datetime | None = None, *, tokens: bool =
 
 
 def _call(message: v1.CheckRequest, reader: Reader, now: datetime | None, *, tokens: bool) -> Call:
-    refuse_unsupported("" if tokens else message.token, message.unknown)
+    refuse_unsupported("" if tokens else message.token)
     request = _request(message, reader, reader.asked(message), now)
     request_id = checked_request_id(message.request_id)
     return Call(request, message.explain, request_id, message.min_policy_revision, message.token)
@@ -162,4 +149,5 @@ def _request(
         tool_info=asked.tool_info,
         anonymous=anonymous_until_known(message.token, message.subject, anonymous=message.anonymous),
         now=now,
+        unknown=asked.unknown,
     )

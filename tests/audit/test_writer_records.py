@@ -28,7 +28,7 @@ from authz.json_form import (
     request_from_recorded,
     request_to_json,
 )
-from authz.model import Act, Client, Decision, Effect, Fact, Obligation, Reason, Request, Resource, ToolInfo
+from authz.model import Act, Client, Decision, Effect, Fact, Obligation, Part, Reason, Request, Resource, ToolInfo
 from tests.strategies import Policy, build, cases
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def decided(request: Request = REQUEST, **more: Any) -> Decided:  # noqa: ANN401
 
 
 def test_a_record_says_who_asked_what_and_what_came_of_it_in_a_fixed_order() -> None:
-    """Issue 3, decision log: the list of what one record holds."""
+    """Issue 3, decision log, and S5, S28, S63: the list of what one record holds."""
     facts = (Fact("resource.tenant", "globex", contradicted=True, given="acme"), Fact("resource.owner", "bob"))
     entry = decided(request_id="r-7", pep="ipv4:127.0.0.1:5", trace_id="ab" * 16, facts=facts, directory_revision=9)
     record = json.loads(decision_record(entry, Contents(("context.ip",))))
@@ -138,7 +138,7 @@ def test_no_string_of_a_record_is_longer_than_its_bound() -> None:
 
 
 def test_attributes_enter_a_record_only_where_they_are_named() -> None:
-    """Issue 3: attributes by allow-list; SECURITY.md: secrets in arguments never reach the log."""
+    """Issue 3, S64: attributes by allow-list; SECURITY.md: secrets in arguments never reach the log."""
     canary = "s3cret-4711"
     held: dict[str, Value] = {"password": canary, "deep": {"also": canary}, "ok": 1}
     request = replace(
@@ -267,3 +267,12 @@ def test_a_recorded_request_is_decided_as_it_was(case: tuple[Policy, list[Reques
         again = request_from_recorded(read_json(json.dumps(json.loads(record)["request"])))
         assert program.decide(again) == program.decide(request)
         assert recorded_to_json(request_from_recorded(recorded_to_json(again))) == recorded_to_json(again)
+
+
+def test_a_record_says_which_parts_were_unknown() -> None:
+    """Issue 5, build 1: what was only a list's question must not look like a call that was allowed."""
+    partial = replace(REQUEST, arguments={}, context={}, unknown=frozenset({Part.CONTEXT, Part.ARGUMENTS}))
+    record = json.loads(decision_record(decided(partial), Contents(requests=True)))
+    assert record["unknown"] == record["request"]["check"]["unknown"] == ["PART_ARGUMENTS", "PART_CONTEXT"]
+    assert request_from_recorded(record["request"]).unknown == partial.unknown
+    assert "unknown" not in json.loads(decision_record(decided()))

@@ -80,7 +80,7 @@ def test_the_scopes_of_every_matching_block_are_needed() -> None:
 
 
 def test_a_listed_tool_has_the_scopes_of_the_patterns_it_matches(tmp_path: Path) -> None:
-    """Issue: scopes for the tools of a server."""
+    """S75; issue 2: scopes for the tools of a server."""
     (tmp_path / "tools.json").write_text('{"tools": [{"name": "read_more"}, {"name": "other"}]}')
     rows = scope_rows(_checked(POLICY), read_tools(str(tmp_path / "tools.json")))
     found = {row.tool: row for row in rows}
@@ -146,7 +146,7 @@ def test_a_file_that_is_no_answer_is_one_clear_line(run: Run, tmp_path: Path, te
 
 
 def test_scopes_are_printed_as_json(run: Run, tmp_path: Path) -> None:
-    """Style: --format json."""
+    """S75; style: --format json."""
     (tmp_path / "p.authz").write_text('tool "t" on "d" { require scope any "b", "a"  allow scope "c" }')
     ran = run("scopes", tmp_path, "--format", "json")
     assert ran.code == 0

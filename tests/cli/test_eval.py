@@ -103,6 +103,18 @@ def test_a_request_may_come_from_flags(run: Run, policies: Path) -> None:
     assert run("check", policies, "--tool", "ping", "--anonymous").code == 0
 
 
+def test_what_depends_on_an_unknown_part_is_no_permission(run: Run, policies: Path) -> None:
+    """Issue 5, build 1; L68: CONDITIONAL is neither allowed nor an error; the exit code is that of a denial."""
+    flags = ("check", policies, "--tool", "read", "--scope", "docs:read", "--subject", "alice", "--tenant", "acme")
+    ran = run(*flags, "--resource", "document:", "--unknown", "resource", "--unknown", "arguments")
+    assert (ran.code, ran.err) == (3, "")
+    assert ran.out.startswith("CONDITIONAL: depends on resource\n  rules: p:owner\n")
+    ran = run(*flags, "--unknown", "resource", "--format", "json")
+    assert (ran.code, _json(ran)["decision"], _json(ran)["reason"]) == (3, "DECISION_CONDITIONAL", "REASON_CONDITIONAL")
+    assert run(*flags, "--unknown", "tool").code == 2
+    assert run(*flags, "--unknown", "arguments", "--arg", "n=1").code == 2
+
+
 def test_values_of_flags_are_typed(run: Run, policies: Path) -> None:
     """L32: `5` and `"5"` are different values."""
     flags = ("--tool", "typed", "--subject", "a", "--context", 'list=["a"]', "--client", "c", "--arg", "b=true")
@@ -391,7 +403,7 @@ def test_a_locked_policy_that_changed_answers_nothing(run: Run, policies: Path) 
 
 
 def test_tests_that_pass_end_with_0(run: Run, policies: Path) -> None:
-    """L80."""
+    """L80, S76."""
     ran = run("test", policies)
     assert (ran.code, ran.err) == (0, "")
     assert "everyone may ping" in ran.out
@@ -399,7 +411,7 @@ def test_tests_that_pass_end_with_0(run: Run, policies: Path) -> None:
 
 
 def test_a_test_that_fails_ends_with_5_and_shows_why(run: Run, policies: Path) -> None:
-    """Issue: expected, actual and the trace."""
+    """S76; issue 2: expected, actual and the trace."""
     (policies / "p_test.authz").write_text(TESTS.replace("deny NO_ALLOW", "allow"))
     ran = run("test", policies)
     assert ran.code == 5

@@ -58,7 +58,7 @@ def answer(program: Program, completer: Completer, request: Request) -> tuple[by
 @_SLOW
 @given(worlds())
 def test_entries_of_other_tenants_change_no_byte_of_an_answer(world: World) -> None:
-    """I2: the caller's, the resource's and the empty tenant's entries decide; with a cold cache."""
+    """I2, S72: the caller's, the resource's and the empty tenant's entries decide; with a cold cache."""
     program = build(world.policy)
     for request in world.asked:
         visible = seen_by(request)
@@ -77,7 +77,7 @@ def test_entries_of_other_tenants_change_no_byte_of_an_answer(world: World) -> N
 @_SLOW
 @given(worlds())
 def test_a_warm_cache_shows_nothing_of_what_others_asked(world: World) -> None:
-    """I4: whatever was asked before, in whatever order, and by whom."""
+    """I4, S71, S72: whatever was asked before, in whatever order, and by whom."""
     program = build(world.policy)
     store = MemoryDirectory(world.entries)
     warm = Completer(store)

@@ -1,7 +1,7 @@
 """What a person reads of each diagnostic, kept as text and read as a diff.
 
-A folder holds one case: policy files, perhaps tests of them and `limits.json`. Its name is a code of
-`authz.lang.codes`, perhaps with a dot and a word that tells it from others of that code.
+A folder holds one case: policy files, perhaps tests of them, `limits.json`, or a catalogue, `tools.json`.
+Its name is a code of `authz.lang.codes`, perhaps with a dot and a word that tells it from others of that code.
 `AUTHZ_UPDATE_GOLDEN=1 pytest tests/golden` writes what is expected; read it aloud before keeping it.
 """
 
@@ -18,9 +18,12 @@ import pytest
 from authz.cli.render import diagnostic_to_json, json_text, render_diagnostics
 from authz.errors import PolicyError
 from authz.lang.codes import CODES
+from authz.lang.diagnostics import in_order
 from authz.lang.limits import Limits
+from authz.pap.fitting import fit
 from authz.pap.loader import load, load_tests
 from authz.pap.scenario import read_scenarios
+from authz.pap.tools import read_catalogue
 
 if TYPE_CHECKING:
     from authz.lang.diagnostics import Diagnostic
@@ -40,7 +43,10 @@ def _found(folder: Path) -> tuple[Diagnostic, ...]:
         read_scenarios(tests, {rule.name for rule in loaded.program.outline()})
     except PolicyError as error:
         return error.diagnostics
-    return loaded.warnings
+    catalogue = folder / "tools.json"
+    if not catalogue.exists():
+        return loaded.warnings
+    return in_order([*loaded.warnings, *fit(loaded.checked, read_catalogue(catalogue.read_bytes(), catalogue.name))])
 
 
 def _assert_as_kept(file: Path, text: str) -> None:

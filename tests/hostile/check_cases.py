@@ -191,10 +191,11 @@ def empty() -> Iterator[Case]:
     yield changed(9, "context absent where a deny reads it", INDETERMINATE, ("context", ...))
     yield changed(9, "context empty where a deny reads it", INDETERMINATE, ("context", {}))
     good = request_bytes(GOOD)
-    for part in (0, 1, 77, 2**31, 2**63):
-        yield Case(10, f"part {part} unknown", refused("unknown"), data=good + number_field(12, part))
-    yield Case(10, "parts packed", refused("unknown"), data=good + support.field(12, b"\x4d\x01"))
-    yield Case(10, "part of an unknown name", refused("unknown"), text=_json(unknown=["PART_NONSENSE"]))
+    for part in (0, 77, 2**31, 2**63):
+        yield Case(10, f"part {part} unknown", refused("unknown[0]"), data=good + number_field(12, part))
+    yield Case(10, "part given and unknown", refused("arguments"), data=good + number_field(12, 1))
+    yield Case(10, "parts packed", refused("unknown[0]"), data=good + support.field(12, b"\x4d\x01"))
+    yield Case(10, "part of an unknown name", refused("unknown[0]"), text=_json(unknown=["PART_NONSENSE"]))
     padding = support.field(1000, b"\0" * MIB)
     yield Case(11, "unknown field of 1 MiB", ALLOWED, data=good + padding)
     yield Case(

@@ -236,7 +236,7 @@ METADATA = (
 
 @one_server
 async def test_3b_88_metadata_says_nothing_of_the_caller(running: Running) -> None:
-    """Threats, 3b: until askers are authenticated, who calls is what the request says and nothing else."""
+    """Threats, 3b; S79: until askers are authenticated, who calls is what the request says and nothing else."""
     asked = request_bytes(but(GOOD, ("roles", [])))
     data = await running.unary("Check")(asked, metadata=METADATA)
     assert outcome_of_answer(v1.CheckResponse.FromString(data)) == denied("NO_ALLOW")

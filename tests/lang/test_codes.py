@@ -20,8 +20,10 @@ from authz.lang.linter import lint
 from authz.lang.parser import parse_policy, parse_tests
 from authz.lang.source import Source
 from authz.lang.validator import validate
+from authz.pap.fitting import fit
 from authz.pap.loader import ReadFile, decode
 from authz.pap.scenario import read_scenarios
+from authz.pap.tools import read_catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +51,19 @@ REPORTERS = {"error", "report", "unless_gaps", "add", "Diagnostic", "_warning"}
 """The functions whose first argument is a code, where it is a text."""
 
 
+WITH_TOOLS = {
+    "schema-optional-argument",
+    "schema-type-mismatch",
+    "schema-unknown-argument",
+    "schema-value-mismatch",
+    "unguarded-destructive-tool",
+    "unmatched-tool-pattern",
+    "unreached-tool",
+}
+"""What only a server's catalogue shows."""
+CATALOGUE = read_catalogue((ROOT / "tests/data/example_tools.json").read_bytes(), "tools.json")
+
+
 def _diagnostics(text: str, limits: Limits) -> list[Diagnostic]:
     if text.startswith(("test ", "fixture ")):
         source = Source("documents_test.authz", text)
@@ -67,7 +82,7 @@ def _diagnostics(text: str, limits: Limits) -> list[Diagnostic]:
     except PolicyError as error:
         found += error.diagnostics
     else:
-        found += lint(checked)
+        found += [*lint(checked), *fit(checked, CATALOGUE)]
     return found
 
 
@@ -146,6 +161,16 @@ def test_the_page_has_a_section_for_each_code_and_a_way_to_it() -> None:
 def test_the_page_holds_no_character_that_it_warns_of() -> None:
     """L1: a page about characters that deceive a reader must not deceive its own."""
     assert all(character.isprintable() or character == "\n" for character in markdown())
+
+
+@pytest.mark.parametrize("code", sorted(WITH_TOOLS))
+def test_what_a_catalogue_shows_is_not_found_without_one(code: str) -> None:
+    """Issue 5: these findings are those of `lint --tools`, and their sections say so."""
+    assert "lint --tools" in CODES[code].why
+    source = Source("documents.authz", CODES[code].avoid)
+    tree, errors = parse_policy(source)
+    assert errors == ()
+    assert code not in _codes(list(lint(validate([(source, tree)]))), Severity.WARNING)
 
 
 def test_a_program_that_explains_no_code_does_without_the_registry() -> None:

@@ -55,7 +55,7 @@ def test_discovery_names_the_issuer_itself_and_endpoints_of_its_own_origin(brows
 
 
 def test_discovery_offers_nothing_but_codes_with_s256(browser: Browser) -> None:
-    """OAuth 2.1: no implicit grant, no `plain`; RFC 9207: `iss` comes with the answer (S19, C4, C5)."""
+    """OAuth 2.1: no implicit grant, no `plain`; RFC 9207: `iss` comes with the answer (S19)."""
     found = browser.http.get("/.well-known/oauth-authorization-server").json()
     assert found["response_types_supported"] == ["code"]
     assert found["code_challenge_methods_supported"] == ["S256"]
@@ -65,7 +65,7 @@ def test_discovery_offers_nothing_but_codes_with_s256(browser: Browser) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/.well-known/openid-configuration", "/jwks", "/authorize", "/nothing"])
 def test_every_answer_says_that_it_is_not_for_production(browser: Browser, path: str) -> None:
-    """Issue 4, item 8: plainly marked."""
+    """Issue 4, item 8; S20: plainly marked."""
     answer = browser.http.get(path)
     assert "Not for production" in answer.headers["X-Not-For-Production"]
     if path in {"/", "/.well-known/openid-configuration", "/authorize"}:
@@ -102,7 +102,7 @@ def test_a_code_becomes_a_token_for_the_resource_that_was_named(browser: Browser
 
 
 def test_a_user_grants_no_more_than_they_have(browser: Browser) -> None:
-    """S54: least privilege; the response says what was granted (RFC 6749, section 3.3)."""
+    """Least privilege; the response says what was granted (RFC 6749, section 3.3)."""
     tokens = browser.tokens("bob")
     assert tokens["scope"] == "documents:read"
     assert claims(browser, tokens["access_token"])["scope"] == "documents:read"
@@ -144,7 +144,7 @@ def test_a_user_may_refuse(browser: Browser) -> None:
 def test_a_request_that_is_not_in_order_goes_back_without_a_code(
     browser: Browser, changed: dict[str, Any], error: str
 ) -> None:
-    """PKCE with S256 for all, one known resource (RFC 8707), scopes of the client (issue 4, item 8; C3, C4)."""
+    """PKCE with S256 for all, one known resource (RFC 8707), scopes of the client (issue 4, item 8)."""
     reply = sent_back(browser.ask(**changed))
     assert reply.uri == CALLBACK
     assert (reply.parameters["error"], reply.parameters["iss"]) == (error, browser.issuer)
@@ -277,7 +277,7 @@ def test_it_answers_to_its_own_name_only(browser: Browser, host: str) -> None:
 def test_a_code_is_good_only_for_whom_and_what_it_was_given(
     browser: Browser, changed: dict[str, Any], error: str
 ) -> None:
-    """RFC 6749, section 4.1.3; RFC 7636, section 4.6; RFC 8707, section 2.2 (issue 4, item 8)."""
+    """RFC 6749, section 4.1.3; RFC 7636, section 4.6; RFC 8707, section 2.2 (issue 4, item 8; S96)."""
     code = browser.sign_in().parameters["code"]
     refused(browser.exchange(code, **changed), 400, error)
 

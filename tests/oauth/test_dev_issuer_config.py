@@ -17,7 +17,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "dev-issuer.toml"
 
 
 def test_the_example_is_good() -> None:
-    """Every example is run by the tests."""
+    """S68: Every example is run by the tests."""
     config = load_config(EXAMPLE)
     assert set(config.users) == {"alice", "bob", "carol"}
     assert config.clients["desktop-opaque"].opaque

@@ -48,7 +48,7 @@ def process() -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_prints_its_name_warns_and_ends_with_0(process: subprocess.Popen[str], number: signal.Signals) -> None:
-    """Issue 4, item 8: plainly marked as not for production, on loopback; the answer is on stdout."""
+    """Issue 4, item 8; S20: plainly marked as not for production, on loopback; the answer is on stdout."""
     assert process.stdout is not None
     issuer = process.stdout.readline().strip()
     assert re.fullmatch(r"http://127\.0\.0\.1:[0-9]+", issuer)
@@ -79,7 +79,7 @@ def test_it_prints_its_name_warns_and_ends_with_0(process: subprocess.Popen[str]
     ],
 )
 def test_it_listens_on_loopback_only(listen: str, problem: str) -> None:
-    """Issue 4, item 8: anything else is refused, and there is no option that allows it."""
+    """Issue 4, item 8; S20: anything else is refused, and there is no option that allows it."""
     result = CliRunner().invoke(main, ["--config", str(EXAMPLE), "--listen", listen], standalone_mode=False)
     assert result.return_value == 2
     assert problem in result.stderr

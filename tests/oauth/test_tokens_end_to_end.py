@@ -70,7 +70,7 @@ async def refusal(service: TokenService, token: str, *, fresh: bool = False) -> 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
 async def test_a_user_who_signed_in_is_the_caller(clock: Clock, algorithm: str) -> None:
-    """The whole way: discovery, code flow with PKCE, token, keys, caller."""
+    """S3: the whole way: discovery, code flow with PKCE, token, keys, caller."""
     with issuing(clock, CONFIG | {"algorithm": algorithm}) as (_, browser):
         async with trusting(configured(browser, algorithm=algorithm), clock) as service:
             caller = await service.validate(browser.tokens("alice")["access_token"])
@@ -113,7 +113,7 @@ async def test_another_issuer_of_the_same_kind_is_not_trusted(browser: Browser, 
 
 
 async def test_a_changed_token_is_refused(browser: Browser, clock: Clock) -> None:
-    """Signed by somebody, but not this."""
+    """S35: signed by somebody, but not this."""
     async with trusting(configured(browser), clock) as service:
         header, _, signature = browser.tokens("bob")["access_token"].split(".")
         _, payload, _ = browser.tokens("alice")["access_token"].split(".")
@@ -216,7 +216,7 @@ async def test_nothing_that_is_told_or_logged_holds_a_token(
 
 
 async def test_the_examples_fit_each_other(tmp_path: Path) -> None:
-    """Every example is run: the issuer's file and that of a server which trusts it, but for the port."""
+    """S68: Every example is run: the issuer's file and that of a server which trusts it, but for the port."""
     with serving(load_config(EXAMPLES / "dev-issuer.toml"), "127.0.0.1:0") as issuer:
         text = (EXAMPLES / "issuers.toml").read_text()
         assert '"http://127.0.0.1:9000"' in text

@@ -64,7 +64,7 @@ def test_a_folder_loads_and_lints_without_warnings(folder: str) -> None:
 
 @pytest.mark.parametrize("folder", [*FOLDERS, ""])
 def test_all_tests_of_a_folder_pass(folder: str) -> None:
-    """L80."""
+    """L80, S76."""
     report = _report(folder)
     assert report.results
     assert [(r.name, r.expected, r.actual) for r in report.failures] == []

@@ -58,7 +58,7 @@ def _with_less(request: Request) -> Iterator[Request]:
 
 @given(cases(hiding=False, count=6))
 def test_taking_an_attribute_away_never_turns_deny_into_allow(case: tuple[Policy, list[Request]]) -> None:
-    """L51, L52: in a policy that uses neither `has` nor `??`."""
+    """L51, L52, S26: in a policy that uses neither `has` nor `??`."""
     policy, requests = case
     program = build(policy)
     for request in requests:

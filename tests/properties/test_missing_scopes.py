@@ -43,7 +43,7 @@ def _assert_exact(policy: Policy, requests: list[Request]) -> None:
 
 @given(scope_policies())
 def test_missing_scopes_are_exactly_what_would_help(policy: Policy) -> None:
-    """L67: with them the same request is ALLOW, with only some of them it is not; for every set of scopes held."""
+    """L67, S91: with them the same request is ALLOW, with only some of them it is not; for every set of scopes held."""
     _assert_exact(policy, REQUESTS)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from google.protobuf.internal import api_implementation
 
-from authz.server.app import require_upb
 from authz.server.config import Config, ConfigError, ListenError, claim_socket, parse_address
 from authz.server.log import console_line
+from authz.server.transport import require_upb
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_local_address_is_taken(text: str, target: str) -> None:
 
 @pytest.mark.parametrize("text", ["0.0.0.0:8181", "[::]:8181", "10.0.0.1:80", "example.com:80", "[::ffff:127.0.0.1]:1"])
 def test_an_address_that_others_can_reach_needs_a_word(text: str) -> None:
-    """Issue 2: default bind loopback; without TLS the rest of the network is let in only on purpose."""
+    """Issue 2, S55: default bind loopback; without TLS the rest of the network is let in only on purpose."""
     with pytest.raises(ConfigError, match="--insecure-bind"):
         parse_address(text)
     address = parse_address(text, insecure_bind=True)

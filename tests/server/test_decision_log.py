@@ -72,7 +72,7 @@ def logged(tmp_path: Path) -> Logged:
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_each_answer_has_one_record_whichever_call_gave_it(logged: Logged, mode: str) -> None:
-    """Issue 3: log records = decisions; what is refused or fails is no decision and has none."""
+    """Issue 3, S5, S63: log records = decisions; what is refused or fails is no decision and has none."""
     scripted = Scripted()
 
     def defect(request: Request) -> None:

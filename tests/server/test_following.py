@@ -52,7 +52,7 @@ async def allows(running: Running, tool: str) -> bool:
 
 
 async def test_an_activation_reaches_every_server(tmp_path: Path) -> None:
-    """Issue 3, 2: activation swaps on all workers, a rollback too, whoever does it."""
+    """Issue 3, 2; S4: activation swaps on all workers, a rollback too, whoever does it."""
     first = activate(tmp_path, "one")
     async with serving(**following(tmp_path)) as left, serving(**following(tmp_path)) as right:  # type: ignore[arg-type]
         assert await allows(left, "one")

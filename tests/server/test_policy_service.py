@@ -55,7 +55,7 @@ async def read(call: grpc.aio.UnaryStreamCall[Any, Any]) -> v1.Activation:
 
 
 async def test_a_policy_is_put_listed_and_read_back(tmp_path: Path) -> None:
-    """Issue 3: PolicyService."""
+    """Issue 3, S4: PolicyService."""
     async with serving(tmp_path / "a.db") as running, client(running) as stub:
         version = (await stub.PutPolicy(put_request("one"))).version
         await stub.PutPolicy(put_request("two"))

@@ -119,7 +119,7 @@ async def test_a_reload_can_be_asked_for(policies: Path) -> None:
 
 
 async def test_a_storm_of_reloads_fails_no_call_and_mixes_no_answer(policies: Path) -> None:
-    """Issue 2: every decision is made by exactly one revision, while reloads good and broken fall between them."""
+    """Issue 2, S106: each decision is made by exactly one revision, while reloads good and broken fall between them."""
     written = [f"r{n}" if n % 3 else "broken" for n in range(1, 61)]
     stop = asyncio.Event()
     answers: list[v1.BatchCheckResponse] = []
@@ -153,7 +153,7 @@ async def test_a_storm_of_reloads_fails_no_call_and_mixes_no_answer(policies: Pa
 
 
 async def test_a_slow_load_holds_up_no_answer(policies: Path) -> None:
-    """Issue 2: compiling happens beside the event loop; changes that come meanwhile make one more load."""
+    """Issue 2, S104: compiling happens beside the event loop; changes that come meanwhile make one more load."""
     release, loads = threading.Event(), []
 
     def slow(path: Path) -> Any:  # noqa: ANN401  # a stand-in

@@ -105,7 +105,7 @@ async def test_a_defect_is_internal_and_tells_nothing() -> None:
 
 
 async def test_a_batch_is_answered_in_order_by_one_revision() -> None:
-    """Issue 2: BatchCheck: one caller, many questions, one policy revision, even when a reload falls into it."""
+    """Issue 2, S106: BatchCheck: one caller, many questions, one policy revision, even when a reload falls into it."""
     scripted = Scripted("r1")
 
     def swap_midway(request: Request) -> None:

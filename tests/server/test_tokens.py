@@ -107,7 +107,7 @@ def records(place: Path) -> list[dict[str, Any]]:
 
 
 async def test_a_token_says_who_asks(place: Path) -> None:
-    """Issue 4, 6: subject, scopes, roles, tenant, client and exposed claims come from the token; one record."""
+    """S3, S79: subject, scopes, roles, tenant, client and exposed claims come from the token; one record."""
     brought = token()
     async with serving(**settings(place)) as running:
         for tool in ("read", "report", "who"):
@@ -127,7 +127,7 @@ async def test_a_token_says_who_asks(place: Path) -> None:
 
 
 async def test_batches_and_streams_take_tokens_as_well(place: Path) -> None:
-    """Issue 4: one function behind every door."""
+    """Issue 4, S3: one function behind every door."""
     async with serving(**settings(place)) as running:
         batch = v1.BatchCheckRequest(token=token(), questions=[v1.Question(tool="read"), v1.Question(tool="report")])
         answers = (await running.stub.BatchCheck(batch)).results
@@ -193,7 +193,7 @@ async def test_claims_are_the_tokens_alone(place: Path) -> None:
     ],
 )
 async def test_a_refused_token_is_an_authentication_event(place: Path, said: dict[str, object], reason: str) -> None:
-    """Issue 4, 7: the status starts with the reason, nothing is decided, and one record says what happened."""
+    """S27, S62, S99: the status starts with the reason, nothing is decided, and one record says what happened."""
     brought = token(**said)
     async with serving(**settings(place)) as running:
         code, details = await code_of(running.stub.Check(v1.CheckRequest(tool="read", token=brought)))
@@ -288,7 +288,7 @@ def fits(case: Case, code: grpc.StatusCode, details: str) -> bool:
     ],
 )
 async def test_a_revoked_token_no_longer_counts(place: Path, meant: list[str]) -> None:
-    """Issue 4, 5: by jti, subject, issuer or time, although the token was validated before; the act is recorded."""
+    """S101: by jti, subject, issuer or time, although the token was validated before; the act is recorded."""
     brought = token(iat=int(time.time()) - 5)
     async with serving(**settings(place)) as running:
         assert await allowed_with(running, brought)

@@ -14,6 +14,7 @@ from authz import wire
 from authz.errors import InvalidRequestError
 from authz.json_form import Call, call_from_json, decision_to_json
 from authz.model import (
+    CALLER,
     Client,
     ConditionTrace,
     Decision,
@@ -21,6 +22,7 @@ from authz.model import (
     Explanation,
     Obligation,
     Outcome,
+    Part,
     Reason,
     Request,
     Resource,
@@ -30,7 +32,6 @@ from authz.model import (
 )
 from authz.pdp.engine import RevisionNotServedError
 from authz.v1 import decision_pb2 as v1
-from authz.wire.requests import CALLER
 
 if TYPE_CHECKING:
     from authz.model import Value
@@ -141,8 +142,13 @@ def test_integral_numbers_become_integers(sent: float, read: type) -> None:
         (v1.CheckRequest(tool="t", subject="a", resource=v1.Resource(type="\x00")), "resource.type"),
         (v1.CheckRequest(tool="t", subject="a", token="secret"), "token"),
         (v1.CheckRequest(tool="t", token="secret"), "token"),
-        (v1.CheckRequest(tool="t", subject="a", unknown=[v1.PART_ARGUMENTS]), "unknown"),
-        (v1.CheckRequest(tool="t", subject="a", unknown=[v1.PART_UNSPECIFIED]), "unknown"),
+        (v1.CheckRequest(tool="t", subject="a", unknown=[v1.PART_UNSPECIFIED]), "unknown[0]"),
+        (v1.CheckRequest(tool="t", subject="a", unknown=[v1.PART_CONTEXT, 77]), "unknown[1]"),  # type: ignore[list-item]  # a number of tomorrow
+        (v1.CheckRequest(tool="t", subject="a", unknown=[v1.PART_CONTEXT] * 10_001), "unknown"),
+        (
+            v1.CheckRequest(tool="t", subject="a", resource=v1.Resource(id="d"), unknown=[v1.PART_RESOURCE]),
+            "resource",
+        ),
         (v1.CheckRequest(tool="t", subject="a", request_id="x\ny"), "request_id"),
         (v1.CheckRequest(tool="t", subject="a", request_id="x" * 1025), "request_id"),
     ],
@@ -171,7 +177,7 @@ def test_a_value_of_no_kind_is_refused() -> None:
 
 
 def test_nesting_is_taken_up_to_the_limit_and_refused_beyond() -> None:
-    """L60: 32 levels, and deeper ones are INVALID_ARGUMENT however deep they are."""
+    """L60, S97: 32 levels, and deeper ones are INVALID_ARGUMENT however deep they are."""
     for field in ("arguments", "context"):
         fits = v1.CheckRequest(subject="a", tool="t", **{field: nested(32)})  # type: ignore[arg-type]  # only Structs
         assert wire.read_check(fits.SerializeToString()).request.tool == "t"
@@ -286,7 +292,7 @@ def test_odd_but_unambiguous_bytes_are_taken() -> None:
 
 
 def test_a_large_request_is_refused_before_it_is_copied() -> None:
-    """L60: 10 000 members in a list and 100 000 values in a request."""
+    """L60, S97: 10 000 members in a list and 100 000 values in a request."""
     message = v1.CheckRequest(subject="a", tool="t")
     message.arguments.update({"list": [None] * 10_001})
     assert refusal(message.SerializeToString()).field == "arguments.list"
@@ -323,20 +329,33 @@ def test_every_field_of_a_request_is_the_callers_or_the_questions() -> None:
         "resource",
         "arguments",
         "tool_info",
+        "unknown",
         "entities",
     }  # the last is the directory's
+
+
+def test_a_context_that_the_batch_gives_is_not_unknown_to_its_questions() -> None:
+    """Issue 5, build 1; L68: a part is given or unknown, in a batch too; each question has its own unknown parts."""
+    questions = [v1.Question(tool="t", unknown=[v1.PART_CONTEXT]), v1.Question(tool="t", unknown=[v1.PART_ARGUMENTS])]
+    message = batch(questions=questions)
+    message.context.fields["mfa"].bool_value = True
+    refused, read = wire.read_batch_check(message.SerializeToString()).requests()
+    assert isinstance(refused, InvalidRequestError)
+    assert refused.field == "context"
+    assert isinstance(read, Request)
+    assert (read.unknown, dict(read.context)) == (frozenset({Part.ARGUMENTS}), {"mfa": True})
 
 
 def test_a_bad_question_spoils_only_itself() -> None:
     """Issue 2, bad input: the field's path is the one in the question."""
     good, unset = v1.Question(tool="t"), v1.Question()
     typed = v1.Question(tool="t", resource=v1.Resource(type="\n"))
-    future = v1.Question(tool="t", unknown=[v1.PART_RESOURCE])
+    future = v1.Question(tool="t", unknown=[v1.PART_RESOURCE, 77])  # type: ignore[list-item]  # as above
     valueless = v1.Question(tool="t")
     valueless.arguments.fields["x"].SetInParent()
     data = batch(questions=[good, unset, typed, future, valueless, good]).SerializeToString()
     outcomes = [r.field if isinstance(r, InvalidRequestError) else "" for r in wire.read_batch_check(data).requests()]
-    assert outcomes == ["", "tool", "resource.type", "unknown", "arguments.x", ""]
+    assert outcomes == ["", "tool", "resource.type", "unknown[1]", "arguments.x", ""]
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def test_text_in_any_part_of_a_key_comes_back_as_it_was_and_runs_nothing(store: 
 
 
 def test_entries_of_two_tenants_or_in_two_cases_are_different_ones(store: SqliteStore) -> None:
-    """Threats 4, I2: the same id elsewhere is something else."""
+    """Threats 4, I2; S72: the same id elsewhere is something else."""
     entities = [resource(id_, tenant, me=f"{id_}/{tenant}") for id_ in ("a", "A", "á") for tenant in ("", "t", "T")]
     assert store.directory.write(entities, ACT) == 9
     for entity in entities:

@@ -117,7 +117,7 @@ def test_a_time_that_is_no_time_is_refused_by_name(odd: object) -> None:
 
 
 def test_audiences_beside_ours_are_taken_only_where_they_are_known() -> None:
-    """Issue 4, item 3: ours and only what configuration allows."""
+    """Issue 4, item 3; S39: ours and only what configuration allows."""
     both = [AUDIENCE, "https://idp.example/userinfo"]
     assert outcome(issuer(), aud=both) is Refusal.WRONG_AUDIENCE
     assert outcome(issuer(known_audiences=frozenset(both[1:])), aud=both) is None
@@ -137,7 +137,7 @@ def test_the_audience_may_be_in_another_claim() -> None:
 
 
 def test_an_issuer_is_equal_or_it_is_another() -> None:
-    """CVE-2024-53861: no prefix, no part, no other spelling (threats 2.1)."""
+    """S38, CVE-2024-53861: no prefix, no part, no other spelling (threats 2.1)."""
     for other in (ISSUER[:-1], ISSUER[8:], f"{ISSUER}/", f"{ISSUER}x", ISSUER.upper(), f" {ISSUER}", f"{ISSUER}\0", ""):
         assert outcome(issuer(), iss=other) is Refusal.UNKNOWN_ISSUER
     for odd in ([ISSUER], {ISSUER: 1}, 1, True):
@@ -200,7 +200,7 @@ def test_clients_act_for_the_tenants_that_they_are_configured_for() -> None:
 
 
 def test_everything_that_can_be_many_is_bounded() -> None:
-    """Threats 2.1 and 3a: what a token may hold of each, and one more."""
+    """Threats 2.1 and 3a, S97: what a token may hold of each, and one more."""
 
     def chain(length: int) -> dict[str, object]:
         return {"sub": "a"} if length == 1 else {"sub": "a", "act": chain(length - 1)}
@@ -285,6 +285,6 @@ def test_claims_of_any_type_give_a_caller_or_a_refusal(changed: dict[str, object
 
 
 def test_every_refusal_has_a_text_for_the_client() -> None:
-    """Issue 4, item 3: a stable reason, and a text that is safe."""
+    """Issue 4, item 3; S27, S93: a stable reason, and a text that is safe."""
     assert set(MESSAGES) == set(Refusal)
     assert len(set(MESSAGES.values())) == len(MESSAGES)

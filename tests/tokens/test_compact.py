@@ -28,7 +28,7 @@ def test_a_good_token_comes_apart() -> None:
 
 
 def test_nothing_of_a_token_is_in_its_repr() -> None:
-    """Threats 5: secrets do not leak through logs of values."""
+    """S108; threats 5: secrets do not leak through logs of values."""
     shown = repr(parse(GOOD))
     assert "alice" not in shown
     assert GOOD.rpartition(".")[2] not in shown
@@ -123,7 +123,7 @@ def test_escaped_characters_beyond_the_basic_plane_are_read() -> None:
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "nOnE", "", None, 0, ["RS256"]])
 def test_no_algorithm_is_no_algorithm_for_any_issuer(algorithm: object) -> None:
-    """The alg:none family (threats 2.1), refused before any configuration is looked at."""
+    """S33: the alg:none family (threats 2.1), refused before any configuration is looked at."""
     token = f"{b64(octets({**header(), 'alg': algorithm}))}.{b64(b'{}')}.AAAA"
     with pytest.raises(TokenError) as caught:
         parse(token)

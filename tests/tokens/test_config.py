@@ -49,7 +49,7 @@ def secret_file(folder: Path, content: bytes = SECRET.encode(), mode: int = 0o60
 
 
 def test_an_issuer_is_read_with_everything_that_is_said_of_it(tmp_path: Path) -> None:
-    """Issue 4, item 1: every setting."""
+    """Issue 4, item 1; S83: every setting."""
     text = f"""
 max_token_bytes = 8192
 networks = ["10.20.0.0/16"]
@@ -253,7 +253,7 @@ audiences = ["{AUDIENCE}"]
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_would_weaken_a_check_is_refused_and_named(case: str, tmp_path: Path) -> None:
-    """Issue 4, item 1: what weakens a check does not start, and unknown keys are refused."""
+    """Issue 4, item 1; S77: what weakens a check does not start, and unknown keys are refused."""
     text, expected = REFUSED[case]
     told = problems(text, tmp_path)
     assert expected in told
@@ -361,7 +361,7 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(case: str, tmp_path: 
 
 
 def test_no_secret_is_in_what_the_configuration_prints(tmp_path: Path) -> None:
-    """S64: a planted secret is nowhere."""
+    """S64, S108: a planted secret is nowhere."""
     name = secret_file(tmp_path)
     text = f"""{COMMON}
 algorithms = ["HS256"]
@@ -393,7 +393,7 @@ NAMES = sorted({one.name for one in (*ISSUER, *INTROSPECTION)} | {"domain", "rea
 
 @given(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=8))
 def test_whatever_is_in_a_table_is_read_or_refused(values: dict[str, object]) -> None:
-    """Bound everything that comes from outside: nothing but an issuer that is safe, or problems in words."""
+    """S83: bound everything that comes from outside: nothing but an issuer that is safe, or problems in words."""
     found: list[str] = []
     issuer = read_issuer(values, "[[issuer]] 1", Path("/nowhere"), found)
     assert all("\n" not in problem for problem in found)

@@ -108,7 +108,7 @@ async def test_a_form_that_no_encoding_carries_is_an_error_of_ours(server: Serve
 async def test_a_redirect_is_an_error_and_no_second_request(
     server: Server, http: SafeHttp, status: int, place: str
 ) -> None:
-    """Threats 2.1 (CVE-2026-102267) and 3d-22."""
+    """Threats 2.1 (CVE-2026-102267) and 3d-22, C11."""
     server.answers["/keys"] = answer(b"", status, Location=place)
     server.answers["/other"] = answer({"keys": []})
     assert f"answered {status}: redirects are not followed" in await refused(http, f"{server.url}/keys")
@@ -116,7 +116,7 @@ async def test_a_redirect_is_an_error_and_no_second_request(
 
 
 async def test_an_answer_that_drips_ends_at_the_deadline(server: Server, http: SafeHttp) -> None:
-    """Threats 3d-16: the deadline is for everything together, not for each read."""
+    """Threats 3d-16, S100: the deadline is for everything together, not for each read."""
     server.answers["/keys"] = server.drip
     assert "took longer than 0.3 s" in await refused(http, f"{server.url}/keys", deadline=0.3)
 
@@ -128,7 +128,7 @@ async def test_a_server_that_answers_nothing_ends_at_the_deadline(server: Server
 
 
 async def test_a_body_beyond_the_limit_is_not_read(server: Server, http: SafeHttp) -> None:
-    """Threats 3d-17: 200 MB cost no more than the limit, whether the length is stated or not."""
+    """Threats 3d-17, S97: 200 MB cost no more than the limit, whether the length is stated or not."""
     sent = 0
 
     def endless(_: Asked) -> Iterator[bytes]:
@@ -217,7 +217,7 @@ async def test_cookies_netrc_and_proxies_play_no_part(
 
 
 async def test_a_connection_is_used_again(server: Server, http: SafeHttp) -> None:
-    """Issue 4: an introspection costs no new connection each time."""
+    """Issue 4, S103: an introspection costs no new connection each time."""
     server.answers["/keys"] = answer(b"{}")
     for _ in range(3):
         await get(http, f"{server.url}/keys")
@@ -352,7 +352,7 @@ PRIVATE = [
 async def test_a_name_that_resolves_to_an_inner_address_is_not_asked(
     monkeypatch: pytest.MonkeyPatch, few: Path, address: str
 ) -> None:
-    """Threats 3d-25: not even when public addresses stand beside it."""
+    """Threats 3d-25, C11: not even when public addresses stand beside it."""
     http = SafeHttp(ca_file=few)
     for answers in ([address], ["8.8.8.8", address]):
         resolving(monkeypatch, *answers)
@@ -362,7 +362,7 @@ async def test_a_name_that_resolves_to_an_inner_address_is_not_asked(
 
 @pytest.mark.parametrize("address", PRIVATE)
 async def test_an_inner_address_is_refused_when_it_is_written_as_such(few: Path, address: str) -> None:
-    """Threats 3d-25."""
+    """Threats 3d-25, C11."""
     http = SafeHttp(ca_file=few)
     host = f"[{address}]" if ":" in address else address
     assert "address that requests do not go to" in await refused(http, f"https://{host}/keys")
@@ -378,7 +378,7 @@ def test_public_addresses_are_public(address: str) -> None:
 async def test_http_is_for_loopback_alone_and_only_where_it_is_opened(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Threats 2.1: only `https`; `http` on loopback under a development flag."""
+    """Threats 2.1, S55: only `https`; `http` on loopback under a development flag."""
     closed, opened = SafeHttp(), SafeHttp(loopback_http=True)
     assert "`https` only" in await refused(closed, f"{server.url}/keys")
     for address in ("8.8.8.8", "10.0.0.1", "169.254.169.254"):
@@ -416,7 +416,7 @@ async def test_private_networks_are_open_where_they_are_named(monkeypatch: pytes
 async def test_a_name_is_resolved_once_and_the_connection_goes_to_that_very_address(
     server: Server, http: SafeHttp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Threats 3d-25 (rebinding): a second answer of the name server counts for nothing."""
+    """Threats 3d-25 (rebinding), C11: a second answer of the name server counts for nothing."""
     server.answers["/keys"] = answer(b"{}")
     names = resolving(monkeypatch, "127.0.0.1")
     assert await get(http, f"http://issuer.test:{server.port}/keys") == b"{}"

@@ -110,7 +110,7 @@ async def issuer(few: Path) -> AsyncIterator[Issuer]:
 
 
 async def test_a_set_is_asked_for_once_and_kept(issuer: Issuer) -> None:
-    """S31."""
+    """S31, S105."""
     for _ in range(100):
         await issuer.finds()
     assert issuer.fetches == 1
@@ -303,7 +303,7 @@ async def test_after_a_long_silence_keys_are_not_believed_before_the_issuer_was_
 
 
 async def test_a_known_key_verifies_while_a_request_hangs(issuer: Issuer) -> None:
-    """Issue 4, speed: within 5 ms; here a thousand look-ups, none of which waits."""
+    """Issue 4, speed; S104: within 5 ms; here a thousand look-ups, none of which waits."""
     await issuer.finds()
     issuer.clock.now += 30
     issuer.fail(issuer.server.hang)

@@ -55,7 +55,7 @@ def test_a_key_verifies_with_the_algorithms_of_its_kind(jwk: Jwk, algorithms: se
 
 
 def test_a_key_verifies_with_no_algorithm_that_is_not_allowed() -> None:
-    """CVE-2026-48523: the algorithm belongs to the key, the header and the configuration at once."""
+    """S33, CVE-2026-48523: the algorithm belongs to the key, the header and the configuration at once."""
     (key,) = usable(rsa_jwk(), allowed=frozenset({"RS256"}))
     assert key.algorithms == {"RS256"}
     assert "not allowed here" in problem(rsa_jwk(), allowed=ES)

@@ -170,7 +170,7 @@ def test_a_service_without_issuers_or_with_one_twice_does_not_start() -> None:
 
 
 async def test_a_validated_token_is_remembered_until_it_expires() -> None:
-    """S45 and S48: the key is asked for once; past `exp`, and its leeway, memory says nothing."""
+    """S45, S48, S102 and S105: the key is asked for once; past `exp`, and its leeway, memory says nothing."""
     clock, keys = Clock(), FixedKeys()
     tokens = service(keys={ISSUER: keys}, clock=clock)
     token = sign(header(), claims(START, exp=START + 100))
@@ -221,7 +221,7 @@ async def test_fresh_validation_asks_the_issuer_where_it_can() -> None:
 
 
 async def test_a_revoked_token_is_refused_from_memory_and_anew() -> None:
-    """Issue 4, item 5; CVE-2026-3583: a revoked token does not live on in a cache (threats 2.2)."""
+    """Issue 4, item 5; CVE-2026-3583; S46, S101: a revoked token does not live on in a cache (threats 2.2)."""
     for revocation in (
         Revocation(Revoked.TOKEN, ISSUER, "j-1"),
         Revocation(Revoked.SUBJECT, ISSUER, "alice", START),
@@ -434,7 +434,7 @@ async def test_an_outage_is_nobodys_failure() -> None:
 
 
 async def test_each_authentication_is_told_and_no_token_is() -> None:
-    """Issue 4, item 7, and S62 to S64: issuer, client, audience, kid, reason, digest."""
+    """Issue 4, item 7, and S62 to S64, S99: issuer, client, audience, kid, reason, digest."""
     told: list[Authentication] = []
     tokens = service(observer=told.append)
     good, forged = sign(header(), claims(START)), sign(header(kid="k2"), claims(START))
@@ -458,7 +458,7 @@ async def test_each_authentication_is_told_and_no_token_is() -> None:
 
 
 async def test_a_refusal_tells_the_client_nothing_of_configuration() -> None:
-    """Threats 5, error texts: the reason in words; what explains it is for the operator."""
+    """S93; threats 5, error texts: the reason in words; what explains it is for the operator."""
     tokens = service()
     for changed in ({"aud": "https://other.example"}, {"iss": SECOND}, {"tenant_id": None}, {"exp": START - 900}):
         with pytest.raises(TokenError) as caught:

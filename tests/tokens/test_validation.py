@@ -88,7 +88,7 @@ async def test_edwards_keys_verify() -> None:
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA"])
 @pytest.mark.parametrize("signature", [b"\0" * 64, b"", b"\0" * 63, b"\xff" * 64, b"\0" * 1_000])
 async def test_an_empty_or_odd_signature_never_verifies(algorithm: str, signature: bytes) -> None:
-    """CVE-2022-21449 and its like (threats 2.1)."""
+    """S35, CVE-2022-21449 and its like (threats 2.1)."""
     key = (
         ec.generate_private_key(ec.SECP256R1()).public_key()
         if algorithm == "ES256"

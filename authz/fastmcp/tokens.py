@@ -1,0 +1,70 @@
+"""A validated caller in FastMCP's form, and a verifier for those who use FastMCP's own auth settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastmcp.server.auth import AccessToken, TokenVerifier
+
+from authz.mcp.verifier import matching
+from authz.pep.http.bearer import canonical
+from authz.tokens.errors import TokenError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from authz.tokens.caller import Caller
+    from authz.tokens.service import TokenService
+
+
+class AuthzTokenVerifier(TokenVerifier):
+    """Validates tokens for a server that uses FastMCP's own auth settings, as in `RemoteAuthProvider`.
+
+    `resource` identifies the server (RFC 8707), and a token must name it, or one of `audiences` (R6).
+    Scopes are not looked at here: a token that lacks one must end in 403, and this can only say 401.
+    `base_url` is FastMCP's: where the server is reached.
+    """
+
+    def __init__(
+        self,
+        tokens: TokenService,
+        *,
+        resource: str,
+        audiences: Iterable[str] | None = None,
+        base_url: str | None = None,
+    ) -> None:
+        """Validate by this service. Raises `ValueError` without an audience."""
+        super().__init__(base_url=base_url)
+        self._tokens = tokens
+        self._audiences = frozenset(canonical(one) for one in (audiences if audiences is not None else {resource}))
+        if not self._audiences or not all(self._audiences):
+            raise ValueError("`resource` and `audiences` must not be empty: a token has to name this server")
+
+    async def verify_token(self, token: str) -> AccessToken | None:
+        """Return what a token says, None for one that is refused, for whatever reason."""
+        try:
+            caller = await self._tokens.validate(token)
+        except TokenError:
+            return None
+        named = matching(caller.audience, self._audiences)
+        return access_token(caller, token, named) if named else None
+
+
+def access_token(caller: Caller, token: str, resource: str) -> AccessToken:
+    """Return a caller in the form that `get_access_token()` gives to tools, and that sessions are bound to."""
+    return AccessToken(
+        token=token,
+        client_id=caller.client,
+        scopes=list(caller.scopes),
+        expires_at=int(caller.expires_at),
+        resource=resource or None,
+        subject=caller.subject,
+        claims={
+            **caller.claims,
+            "iss": caller.issuer,
+            "sub": caller.subject,
+            "tenant": caller.tenant,
+            "roles": list(caller.roles),
+            "jti": caller.token_id,
+        },
+    )

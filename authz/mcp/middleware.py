@@ -1,0 +1,198 @@
+"""The guard inside an SDK server: every message, whatever the transport, right before it is executed."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
+
+from mcp.server.request_state import RequestStateBoundary
+from mcp.shared.exceptions import MCPError
+from mcp_types import METHOD_NOT_FOUND, SERVER_INFO_META_KEY
+from pydantic import BaseModel
+
+from authz.errors import AuthzError
+from authz.json_form import shown
+from authz.mcp.asking import asking
+from authz.mcp.executed import same
+from authz.mcp.listening import LISTEN, known
+from authz.mcp.lists import MOST_TTL, filtered, only, private
+from authz.pep.http.admission import Admitted, admitted
+from authz.pep.http.gate import context_of
+from authz.pep.identity import calling
+from authz.pep.messages import Message, Treatment, treatment
+from authz.pep.obligations import Call, ObligationError
+from authz.pep.pdp import PdpError
+from authz.pep.verdict import DENIED, INTERNAL_ERROR, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+    from mcp.server.lowlevel import Server
+
+    from authz.model import Attributes
+    from authz.pep.guard import Guard
+    from authz.pep.identity import Identity
+
+    Context = ServerRequestContext[Any, Any]
+
+_LOG: Final = logging.getLogger("authz.pep")
+NOT_ADMITTED: Final = "not admitted"
+"""To a caller whose request came over HTTP past the gate, or without HTTP where nobody is configured."""
+_SILENT: Final = "the authorization service is unavailable"
+_UNMET: Final = "it is allowed under a condition that was not met"
+
+
+class Meeting(Protocol):
+    """Meets obligations; see `authz.pep.obligations.Obligations`."""
+
+    async def run(self, call: Call, proceed: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        """Do what must be done before and after `proceed`. Raises `ObligationError`."""
+
+
+class Protecting(Protocol):
+    """What the middleware needs; see `authz.pep.opening.Protection`."""
+
+    @property
+    def guard(self) -> Guard:
+        """Return the guard."""
+
+    @property
+    def obligations(self) -> Meeting:
+        """Return what meets obligations."""
+
+    async def identity_without_http(self) -> Identity | None:
+        """Return who calls where there is no HTTP; None when nobody is configured."""
+
+
+class AuthzMiddleware:
+    """Decides about every message of an SDK server, and filters its lists.
+
+    Over HTTP the caller is whom the gate admitted and nobody else; without HTTP (stdio, in-memory) it
+    is who is configured.
+    """
+
+    def __init__(self, protection: Protecting, server: Server[Any], name: str = "") -> None:
+        """Guard a server by this protection, which somebody else opens and closes.
+
+        It belongs at the end of the server's middleware, where messages are what is executed. `name` is
+        what policies call the server (`tool.server`), "" its own.
+        """
+        self._protection = protection
+        self._server = server
+        self._name = name or server.name
+        # Only the SDK's boundary, and only where it stands before this, keeps clients from writing a call's state.
+        self._sealed = any(isinstance(one, RequestStateBoundary) for one in server.middleware)
+
+    async def __call__(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        """Let a message go on, or raise `MCPError` with what the caller is told."""
+        how = treatment(ctx.method)
+        if ctx.request is None and how is Treatment.PASS:
+            return await call_next(ctx)
+        entry = await self._admitted(ctx)
+        if ctx.request_id is None and (entry is None or how is not Treatment.PASS):
+            return None  # a notification of nobody's, or one of which nothing is known
+        if entry is None:
+            raise MCPError(INTERNAL_ERROR, NOT_ADMITTED)
+        if how is Treatment.PASS:
+            return await call_next(ctx)
+        if self._server.get_request_handler(ctx.method) is None:
+            raise MCPError(METHOD_NOT_FOUND, "Method not found", ctx.method)  # in the SDK's words, and nothing is asked
+        if how is Treatment.FILTER:
+            return await self._list(ctx, call_next, entry)
+        return await self._act(ctx, call_next, entry)
+
+    async def _admitted(self, ctx: Context) -> Admitted | None:
+        """Return who sent a message: over HTTP whom the gate let in, and else whom the settings name."""
+        if ctx.request is not None:
+            entry, missing = admitted(getattr(ctx.request, "scope", {})), "it did not come through the gate"
+        else:
+            identity = await self._configured()
+            entry = None if identity is None else Admitted(identity)
+            missing = "it came without HTTP, and the settings name nobody who sends such"
+        if entry is None:
+            _LOG.warning("not_admitted method=%s: %s", shown(ctx.method), missing)
+        return entry
+
+    @property
+    def _guard(self) -> Guard:
+        try:
+            return self._protection.guard
+        except AuthzError as error:
+            raise _unavailable(error) from error
+
+    async def _configured(self) -> Identity | None:
+        try:
+            return await self._protection.identity_without_http()
+        except AuthzError as error:
+            raise _unavailable(error) from error
+
+    async def _act(self, ctx: Context, call_next: CallNext, entry: Admitted) -> HandlerResult:
+        message = Message(ctx.method, ctx.params or {})
+        ctx = known(ctx) if ctx.method == LISTEN else ctx
+        verdict = entry.verdict
+        if verdict is None or not same(verdict.message, message):
+            verdict = await self._guard.decide(message, entry.identity, _context(ctx, entry.identity))
+        if not verdict.allowed:
+            refuse(verdict)
+        with calling(verdict.identity):
+            if (verdict.decision is not None and verdict.decision.obligations) or "requestState" in message.params:
+                result: HandlerResult = await self._obliged(ctx, call_next, verdict)
+            else:
+                result = await call_next(ctx)
+        return private(dumped(result), ctx.protocol_version) if ctx.method == "resources/read" else result
+
+    async def _obliged(self, ctx: Context, call_next: CallNext, verdict: Verdict) -> dict[str, Any]:
+        round_ = asking(ctx, sealed=self._sealed)
+
+        async def proceed() -> dict[str, Any]:
+            round_.made = True
+            return dumped(await call_next(round_.inner))
+
+        try:
+            result = await self._protection.obligations.run(Call(verdict, round_.elicit), proceed)
+        except ObligationError as error:
+            if round_.question is not None:
+                return round_.question | {"_meta": {SERVER_INFO_META_KEY: self._server.server_info_stamp}}
+            data = {"request_id": verdict.request_id}
+            raise MCPError(DENIED, str(error) or _UNMET, data) from error
+        return round_.outward(result)
+
+    async def _list(self, ctx: Context, call_next: CallNext, entry: Admitted) -> HandlerResult:
+        result = dumped(await call_next(ctx))
+        if entry.verdict is not None and entry.verdict.message.method == "tools/call":
+            # Not a list that anybody asked for: the SDK looks for the schema of the tool that is called, to
+            # compare its headers with its arguments. One that is denied is to it as one that does not exist.
+            called = entry.verdict.message.params.get("name")
+            return only(result, called if entry.verdict.allowed else None)
+        try:
+            seen = await filtered(self._guard, ctx.method, result, entry.identity, self._name)
+        except PdpError as error:
+            raise _unavailable(error) from error
+        if isinstance(seen, Verdict):
+            refuse(seen)
+        return private(seen, ctx.protocol_version, MOST_TTL)
+
+
+def refuse(verdict: Verdict) -> NoReturn:
+    """Raise the error that tells a verdict."""
+    raise MCPError(verdict.code, verdict.text, verdict.data)
+
+
+def dumped(result: HandlerResult) -> dict[str, Any]:
+    """Return a result in its JSON form; what the SDK hands over has it already, other middleware may not."""
+    if isinstance(result, BaseModel):
+        return result.model_dump(by_alias=True, mode="json", exclude_none=True)
+    return dict(result or {})
+
+
+def _unavailable(error: AuthzError) -> MCPError:
+    _LOG.error("denied: the guard is not ready: %s", error)
+    return MCPError(INTERNAL_ERROR, _SILENT)
+
+
+def _context(ctx: Context, identity: Identity) -> Attributes:
+    """Return what a question says of the circumstances: over HTTP, the same as the gate's."""
+    if ctx.request is not None:
+        return context_of(ctx.request.scope, identity)
+    return {"transport": "stdio", "protocol_version": ctx.protocol_version}

@@ -1,0 +1,210 @@
+"""The guard: one MCP message → one verdict. Every plug-in asks here, and so does the step-up gate.
+
+It never raises for what a caller sends. Whatever is not a clear ALLOW with obligations that can be
+met is no permission: an error, a time-out, an answer that is CONDITIONAL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from authz.errors import InvalidRequestError
+from authz.model import Decision, Effect, Part, Reason, Request, Resource
+from authz.pep.messages import Message, Treatment, targets, tool_call, treatment
+from authz.pep.pdp import PdpError
+from authz.pep.uris import spellings
+from authz.pep.verdict import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from authz.model import Attributes
+    from authz.pep.catalogue import Catalogue, Item
+    from authz.pep.identity import Identity
+    from authz.pep.limits import CallLimit
+    from authz.pep.mapping import Mapping
+    from authz.pep.pdp import Answer, Pdp
+
+ListMode: TypeAlias = Literal["callable", "grantable"]
+
+MOST_QUESTIONS: Final = 1_000
+"""Questions of one call to a decision point; longer lists take several."""
+_ALL: Final = frozenset(Part)
+_ALL_BUT_RESOURCE: Final = _ALL - {Part.RESOURCE}
+_SILENT: Final = "the authorization service is unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Decides about the messages of one MCP server.
+
+    `server` identifies it (its resource identifier, RFC 8707). `knows` says which obligations can be
+    met. `deadline` is in seconds, for each question; what has no answer by then is denied. `settle`
+    makes of a decision what its obligations leave of it for this caller, before anything is done.
+    `observe` hears of each verdict.
+    """
+
+    pdp: Pdp
+    catalogue: Catalogue
+    mapping: Mapping
+    server: str
+    knows: Callable[[str], bool]
+    list_mode: ListMode = "grantable"
+    deadline: float = 0.25
+    limit: CallLimit | None = None
+    settle: Callable[[Decision, Identity], Decision] = field(default=lambda decision, _: decision)
+    observe: Callable[[Verdict], None] = field(default=lambda _: None)
+
+    async def decide(self, message: Message, identity: Identity, context: Attributes) -> Verdict:
+        """Return whether a message may go on."""
+        verdict = await self._decide(message, identity, context, uuid.uuid4().hex)
+        self.observe(verdict)
+        return verdict
+
+    async def _decide(self, message: Message, identity: Identity, context: Attributes, request_id: str) -> Verdict:
+        def end(outcome: Outcome, text: str = "", **more: Any) -> Verdict:  # noqa: ANN401  # the fields of a verdict
+            return Verdict(message, identity, outcome, text, request_id, **more)
+
+        match treatment(message.method):
+            case Treatment.PASS | Treatment.FILTER:
+                return end(Outcome.PASSED)
+            case Treatment.DENY:
+                return end(Outcome.DENIED, "this method is not allowed here")
+            case _:
+                pass
+        if self.limit is not None and (wait := self.limit.take(identity)) > 0:
+            return end(Outcome.DENIED, "too many calls: wait before the next", retry_after=wait)
+        try:
+            async with asyncio.timeout(self.deadline):
+                questions = await self._questions(message, identity, context)
+                if not questions:
+                    return end(Outcome.PASSED)
+                decision = self.settle(await self._answer(questions, request_id), identity)
+        except InvalidRequestError as error:
+            return end(Outcome.INVALID, f"the call cannot be authorized: {error}", problem=str(error))
+        except (PdpError, TimeoutError) as error:
+            return end(Outcome.UNAVAILABLE, _SILENT, problem=str(error) or "no answer within the deadline")
+        except Exception as error:  # noqa: BLE001  # an error never widens access, whatever it is
+            return end(Outcome.UNAVAILABLE, _SILENT, problem=f"{type(error).__name__}: {error}")
+        return end(*self._outcome(decision), decision=decision)
+
+    async def _questions(self, message: Message, identity: Identity, context: Attributes) -> Sequence[Request]:
+        """Return what to ask; nothing where a message touches nothing."""
+        if message.method == "tools/call":
+            tool, arguments = tool_call(message)
+            item = await self.catalogue.tool(tool)
+            question = _request(
+                identity,
+                tool=tool,
+                arguments=arguments,
+                resource=self.mapping.resource(tool, arguments, identity),
+                tool_info=item.info if item is not None else None,
+                context=context,
+            )
+            return (question,)
+        return [
+            _request(identity, tool=one.tool, resource=Resource(one.type, one.id, identity.tenant), context=context)
+            for one in targets(message, self.server)
+        ]
+
+    async def _answer(self, questions: Sequence[Request], request_id: str) -> Decision:
+        """Return the decision about all questions together: the first that is not ALLOW, else all obligations."""
+        answers: Iterable[Answer]
+        if len(questions) == 1:
+            answers = (await self.pdp.check(questions[0], request_id=request_id),)
+        else:
+            answers = await self._answers(questions, request_id)
+        allowed: Decision | None = None
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+            if not answer.allowed:
+                return answer
+            due = () if allowed is None else allowed.obligations
+            more = tuple(one for one in answer.obligations if one not in due)
+            allowed = replace(answer, obligations=(*due, *more)) if due or more else answer
+        if allowed is None:
+            raise PdpError("there is no answer")
+        return allowed
+
+    def _outcome(self, decision: Decision) -> tuple[Outcome, str]:
+        if decision.effect is not Effect.ALLOW:
+            return Outcome.DENIED, decision.message or "denied"
+        unknown = next((one.name for one in decision.obligations if not self.knows(one.name)), None)
+        if unknown is not None:
+            return Outcome.DENIED, "it is allowed under a condition that cannot be met here"
+        return Outcome.ALLOWED, ""
+
+    async def visible(self, method: str, items: Sequence[Item], identity: Identity) -> Sequence[bool] | Verdict:
+        """Say for each item of a list whether the caller sees it, in one batch; a verdict where nobody answered.
+
+        What does not depend on the call is decided, the rest left open: an item is shown unless every
+        use of it would be denied (L68). `grantable` also shows what more scopes would open, so that a
+        caller can learn of it and step up.
+        """
+        request_id = uuid.uuid4().hex
+        try:
+            asking = _request(identity, tool="-")
+            questions = [self._open_question(method, item, asking) for item in items]
+            async with asyncio.timeout(self.deadline):
+                answers = await self._answers(questions, request_id)
+        except Exception as error:  # noqa: BLE001  # as in decide
+            problem = str(error) or "no answer within the deadline"
+            verdict = Verdict(Message(method), identity, Outcome.UNAVAILABLE, _SILENT, request_id, problem=problem)
+            self.observe(verdict)
+            return verdict
+        return [self._shows(answer) for answer in answers]
+
+    def _open_question(self, method: str, item: Item, asking: Request) -> Request | InvalidRequestError:
+        try:
+            return self._any_use(method, item, asking.tenant).by(asking)
+        except InvalidRequestError as error:
+            return error
+
+    def _any_use(self, method: str, item: Item, tenant: str) -> Request:
+        """Return the question about any use of an item, whoever asks it."""
+        match method:
+            case "tools/list":
+                resource = self.mapping.open_resource(item.name)
+                unknown = _ALL if self.mapping.has_resource(item.name) else _ALL_BUT_RESOURCE
+                return Request(anonymous=True, tool=item.name, resource=resource, tool_info=item.info, unknown=unknown)
+            case "resources/templates/list":
+                return Request(anonymous=True, tool="resources/read", resource=Resource("resource"), unknown=_ALL)
+            case "prompts/list":
+                tool, resource = "prompts/get", Resource("prompt", item.name, tenant)
+            case _:
+                tool, resource = "resources/read", Resource("resource", spellings(item.name)[0], tenant)
+        return Request(anonymous=True, tool=tool, resource=resource, unknown=_ALL_BUT_RESOURCE)
+
+    async def _answers(self, questions: Sequence[Request | InvalidRequestError], request_id: str) -> Iterable[Answer]:
+        asked = [question for question in questions if isinstance(question, Request)]
+        answers: list[Answer] = []
+        for start in range(0, len(asked), MOST_QUESTIONS):
+            answers += await self.pdp.check_all(asked[start : start + MOST_QUESTIONS], request_id=request_id)
+        if len(answers) != len(asked):
+            raise PdpError("the answers are not as many as the questions")
+        given = iter(answers)
+        return [next(given) if isinstance(question, Request) else question for question in questions]
+
+    def _shows(self, answer: Answer) -> bool:
+        if not isinstance(answer, Decision):
+            return False
+        if answer.effect is not Effect.DENY:
+            return True
+        return self.list_mode == "grantable" and answer.reason is Reason.INSUFFICIENT_SCOPE
+
+
+def _request(identity: Identity, **question: Any) -> Request:  # noqa: ANN401  # the fields of a request
+    return Request(
+        subject=identity.subject,
+        anonymous=not identity.subject,
+        scopes=identity.scopes,
+        roles=identity.roles,
+        tenant=identity.tenant,
+        client=identity.agent,
+        subject_attributes=identity.attributes,
+        **question,
+    )

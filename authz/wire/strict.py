@@ -1,0 +1,129 @@
+"""Read the answers of a decision service strictly: what is not clearly an answer is none.
+
+`client` reads leniently, for people to look at; this is for those who act on the answer. An answer
+that contradicts itself is refused as a whole, since nobody can tell which half of it is true.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+
+from google.protobuf.message import DecodeError
+
+from authz.errors import AuthzError, InvalidRequestError
+from authz.model import Decision, Effect, Obligation, Reason
+from authz.v1 import decision_pb2 as v1
+from authz.wire.parts import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from google.protobuf.message import Message
+
+    from authz.model import Request
+
+    MessageT = TypeVar("MessageT", bound=Message)
+
+Answer: TypeAlias = "Decision | AuthzError"
+
+_REVISION: Final = re.compile(r"[0-9a-f]{64}")
+_EFFECTS: Final = {effect.value: effect for effect in Effect}
+_REASONS: Final = {reason.value: reason for reason in Reason}
+_REASON_OF: Final = {Effect.ALLOW: Reason.ALLOWED, Effect.CONDITIONAL: Reason.CONDITIONAL}
+_UNRELATED: Final = frozenset(_REASON_OF.values())
+_FIELD: Final = re.compile(r"(?P<field>[A-Za-z_][^\s:]{0,199}): (?P<problem>.+)", re.DOTALL)
+
+
+class AnswerError(AuthzError):
+    """Raised when an answer is none, or did not come; its text is for a log."""
+
+
+def check_answer(data: bytes, request: Request) -> Decision:
+    """Return the decision that the answer to one question carries. Raises `AnswerError`."""
+    return decision_strictly(message_strictly(v1.CheckResponse, data), request)
+
+
+def batch_answers(data: bytes, requests: Sequence[Request]) -> tuple[str, list[Answer]]:
+    """Return the revision that has answered a batch, and its answers. Raises `AnswerError` where there is none."""
+    message = message_strictly(v1.BatchCheckResponse, data)
+    if len(message.results) != len(requests):
+        raise AnswerError(f"{len(requests)} questions got {len(message.results)} answers")
+    revision = revision_strictly(message.policy_revision)
+    answers: list[Answer] = []
+    for result, request in zip(message.results, requests, strict=True):
+        try:
+            answers.append(_result(result, request, revision))
+        except AuthzError as error:
+            answers.append(error)
+    return revision, answers
+
+
+def _result(result: v1.CheckResult, request: Request, revision: str) -> Decision:
+    match result.WhichOneof("result"):
+        case "response":
+            decision = decision_strictly(result.response, request)
+            if decision.policy_revision != revision:
+                raise AnswerError("one batch was answered by two policy revisions")
+            return decision
+        case "error":
+            error = result.error
+            if error.code == v1.ERROR_CODE_INVALID_ARGUMENT:
+                raise InvalidRequestError(error.field or "request", error.message or "was refused")
+            raise AnswerError(f"the question was not decided: {error.message[:200]}")
+    raise AnswerError("a question got neither an answer nor an error")
+
+
+def message_strictly(kind: type[MessageT], data: bytes) -> MessageT:
+    """Read a message. Raises `AnswerError` where the bytes are none."""
+    try:
+        return kind.FromString(data)
+    except DecodeError:
+        raise AnswerError(f"the answer is no well-formed {kind.DESCRIPTOR.name} message") from None
+
+
+def revision_strictly(text: str) -> str:
+    """Return what must be a policy revision. Raises `AnswerError`."""
+    if _REVISION.fullmatch(text) is None:
+        raise AnswerError("the answer names no policy revision")
+    return text
+
+
+def decision_strictly(message: v1.CheckResponse, request: Request) -> Decision:
+    """Return the decision of a response to this request. Raises `AnswerError` where it is none."""
+    effect, reason = _EFFECTS.get(message.decision), _REASONS.get(message.reason)
+    if effect is None or reason is None:
+        raise AnswerError(f"the answer is none: decision {message.decision}, reason {message.reason}")
+    if effect is Effect.CONDITIONAL and not request.unknown:
+        raise AnswerError("the answer is conditional, though the question left nothing open")
+    if _REASON_OF.get(effect, reason) is not reason or (effect is Effect.DENY and reason in _UNRELATED):
+        raise AnswerError(f"the answer contradicts itself: {effect.name} because {reason.name}")
+    if (reason is Reason.INSUFFICIENT_SCOPE) is not bool(message.missing_scopes):
+        raise AnswerError(f"the answer contradicts itself: {reason.name} and missing scopes do not go together")
+    if message.obligations and effect is not Effect.ALLOW:
+        raise AnswerError(f"the answer contradicts itself: {effect.name} comes with obligations")
+    return Decision(
+        effect=effect,
+        reason=reason,
+        message=message.message,
+        rules=tuple(message.rules),
+        policy_revision=revision_strictly(message.policy_revision),
+        obligations=tuple(map(_obligation, message.obligations)),
+        required_scopes=tuple(message.required_scopes),
+        missing_scopes=tuple(message.missing_scopes),
+    )
+
+
+def _obligation(message: v1.Obligation) -> Obligation:
+    if not message.name:
+        raise AnswerError("the answer comes with an obligation that has no name")
+    try:
+        return Obligation(message.name, Reader().struct("obligations", message.parameters))
+    except InvalidRequestError as error:
+        raise AnswerError(f"the answer comes with an obligation that cannot be read: {error.problem}") from None
+
+
+def refused(details: str) -> InvalidRequestError:
+    """Return what a server says of a question that it finds malformed, from the details of its status."""
+    found = _FIELD.match(details[:1_000])
+    return InvalidRequestError(found["field"], found["problem"]) if found else InvalidRequestError("request", details)

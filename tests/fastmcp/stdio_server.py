@@ -1,0 +1,13 @@
+"""A guarded FastMCP server over stdio, in a process of its own: `python stdio_server.py guard.toml`."""
+
+from __future__ import annotations
+
+import sys
+
+from authz.fastmcp import protect_local
+from tests.fastmcp.world import documents
+
+if __name__ == "__main__":
+    server = documents()
+    protect_local(server, sys.argv[1])
+    server.run("stdio", show_banner=False)
