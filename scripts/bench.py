@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from scripts import bench_store, bench_tokens
+from scripts import bench_mcp, bench_store, bench_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from scripts.measuring import Measure
 
 GROUPS: Final[dict[str, Callable[[bool], Iterator[Measure]]]] = {
+    "mcp": bench_mcp.measure,
     "store": bench_store.measure,
     "tokens": bench_tokens.measure,
 }
-PACKAGES: Final = ("grpcio", "protobuf", "sqlite-utils", "cryptography", "pyjwt")
+PACKAGES: Final = ("grpcio", "protobuf", "sqlite-utils", "cryptography", "pyjwt", "mcp", "fastmcp")
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST_SHOWN: Final = 4
-_NAMED: Final = re.compile(r"(?<![\w-])([RCS])(\d{1,3})(?:(?:[-–]\1?| to \1)(\d{1,3}))?\b")
+_NAMED: Final = re.compile(r"(?<![\w-])([RCS])(\d{1,3})(?:(?:-\1?| to \1)(\d{1,3}))?\b")
 _OTHERS: Final = frozenset({"S256"})
 """What looks like an item and is none: the method of PKCE (RFC 7636, section 4.2)."""
 
@@ -63,19 +64,15 @@ def groups(root: Path) -> list[Mapping[str, Any]]:
 def page(root: Path, note: str) -> str:
     """Return the page."""
     tests, lines = proofs(root), [note, "", "# Requirements", "", *_INTRODUCTION]
+    named_by = Counter(proof for found in tests.values() for proof in found)
     for group in groups(root):
         items, still_open = group["items"], group.get("open", {})
         done = sum(item in tests for item in items)
-        lines += ["", f"## {group['name']}", "", f"From: {group['source']}.", ""]
-        lines += [
-            f"{done} of {len(items)} are proved.",
-            "",
-            "| item | requirement | proved by |",
-            "| --- | --- | --- |",
-        ]
-        lines += [
-            f"| {item} | {text} | {_proof(tests.get(item), still_open.get(item))} |" for item, text in items.items()
-        ]
+        lines += ["", f"## {group['name']}", "", f"From: {group['source']}.", "", f"{done} of {len(items)} are proved."]
+        lines += ["", "| item | requirement | proved by |", "| --- | --- | --- |"]
+        for item, text in items.items():
+            found = sorted(tests.get(item, ()), key=lambda proof: named_by[proof])
+            lines.append(f"| {item} | {text} | {_proof(found, still_open.get(item, ''))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -85,13 +82,16 @@ _INTRODUCTION: Final = (
 )
 
 
-def _proof(tests: list[Proof] | None, still_open: str | None) -> str:
-    if not tests:
-        return f"open: {still_open}" if still_open else "open"
-    own = [proof for proof in tests if proof.test] or tests
-    shown = [f"[{_words(proof)}](../{proof.file})" for proof in own[:MOST_SHOWN]]
-    more = f" and {len(own) - MOST_SHOWN} more" if len(own) > MOST_SHOWN else ""
-    return ", ".join(shown) + more
+def _proof(found: list[Proof], still_open: str) -> str:
+    """Write the tests of one item: each name once, those that are about the fewest items first."""
+    if not found:
+        return f"open: {still_open}"
+    tests: dict[str, Proof] = {}
+    for proof in found:
+        tests.setdefault(proof.test, proof)
+    shown = [proof for proof in tests.values() if proof.test] or found
+    links = ", ".join(f"[{_words(proof)}](../{proof.file})" for proof in shown[:MOST_SHOWN])
+    return f"{links} and {len(shown) - MOST_SHOWN} more" if len(shown) > MOST_SHOWN else links
 
 
 def _words(proof: Proof) -> str:

@@ -72,7 +72,6 @@ PEP = [
     "PdpError",
     "Protection",
     "Remembering",
-    "RememberingLists",
     "RemotePdp",
     "SyncRemotePdp",
     "Tls",

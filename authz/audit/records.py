@@ -127,7 +127,6 @@ def decision_record(
         "tenant": request.tenant,
         "tool": request.tool,
         "resource": _resource(request.resource) if request.resource is not None else None,
-        "unknown": asked.get("unknown"),
         "decision": decision.effect.name,
         "reason": decision.reason.name,
         "rules": [cut(name) for name in decision.rules[:MAX_NAMES]],

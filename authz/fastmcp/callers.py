@@ -12,8 +12,8 @@ from fastmcp.server.dependencies import fastmcp_request_ctx
 from fastmcp.server.http import _current_http_request
 
 from authz.errors import AuthzError
+from authz.mcp.errors import NOBODY_SENDS, PAST_THE_GATE
 from authz.pep.http.admission import admitted
-from authz.pep.http.gate import context_of
 from authz.pep.identity import ANONYMOUS, Identity
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from authz.pep.verdict import Verdict
 
 _GATE: Final = "authz.fastmcp"
-NOT_ADMITTED: Final = "not admitted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ async def sender_of(protection: Protection) -> Sender:
     except AuthzError as error:
         return Sender(ANONYMOUS, {}, unknown=str(error))
     if configured is None:
-        return Sender(ANONYMOUS, {}, unknown="it came without HTTP, and nobody is configured to send such")
+        return Sender(ANONYMOUS, {}, unknown=NOBODY_SENDS)
     context: dict[str, Any] = {"transport": "stdio"}
     if bound is not None:
         context["protocol_version"] = bound.protocol_version
@@ -83,9 +82,8 @@ async def sender_of(protection: Protection) -> Sender:
 def _admitted(request: Request, protection: Protection) -> Sender:
     entry = admitted(request.scope)
     if entry is None:
-        return _nobody("it did not come through the gate")
-    context = context_of(request.scope, entry.identity)
-    return Sender(entry.identity, context, gate_verdict(request.scope, protection))
+        return _nobody(PAST_THE_GATE)
+    return Sender(entry.identity, entry.context, gate_verdict(request.scope, protection))
 
 
 def _nobody(why: str) -> Sender:

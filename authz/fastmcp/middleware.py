@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 from fastmcp.exceptions import DisabledError, FastMCPError, NotFoundError
 from fastmcp.server.dependencies import bind_request_context, fastmcp_request_ctx
 from fastmcp.server.middleware import Middleware
-from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolRequestParams, GetPromptRequestParams, ReadResourceRequestParams
 
 from authz.errors import InvalidRequestError
-from authz.fastmcp.callers import NOT_ADMITTED, sender_of
+from authz.fastmcp.callers import sender_of
 from authz.fastmcp.catalogue import surveying
 from authz.fastmcp.resolving import about, running_tool
 from authz.fastmcp.results import failed, from_json, to_json
 from authz.mcp.asking import asking
+from authz.mcp.errors import UNTOLD, not_admitted, refuse, unavailable, unmet
 from authz.mcp.executed import equal
 from authz.pep.identity import calling
 from authz.pep.messages import Message, Treatment, targets, tool_call, treatment
 from authz.pep.obligations import Call, ObligationError
 from authz.pep.pdp import PdpError
-from authz.pep.verdict import DENIED, INTERNAL_ERROR, Verdict
+from authz.pep.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     Next = CallNext[Any, Any]
 
 _LOG: Final = logging.getLogger("authz.pep")
-_SILENT: Final = "the authorization service is unavailable"
-_UNMET: Final = "it is allowed under a condition that was not met"
-_FAILED: Final = "it failed, and a condition of this call forbids to say how"
 
 
 class AuthzMiddleware(Middleware):
@@ -73,7 +70,7 @@ class AuthzMiddleware(Middleware):
             return await self._list(context, call_next, sender)
         verdict = await self._verdict(context, sender)
         if not verdict.allowed:
-            _refuse(verdict)
+            refuse(verdict)
         with calling(verdict.identity):
             if verdict.decision is not None and verdict.decision.obligations:
                 return await self._obliged(context, call_next, verdict)
@@ -86,7 +83,7 @@ class AuthzMiddleware(Middleware):
             _stop(context, sender.unknown)
         verdict = await self._verdict(context, sender)
         if not verdict.allowed:
-            _refuse(verdict)
+            refuse(verdict)
 
     async def on_read_resource(self, context: Context, call_next: Next) -> Any:  # noqa: ANN401  # as above
         """Go on: `on_message` has decided."""
@@ -97,7 +94,7 @@ class AuthzMiddleware(Middleware):
         items = [self._catalogue.item_of(one) for one in listed]
         shown = await self._guard(context).visible(context.method or "", items, sender.identity)
         if isinstance(shown, Verdict):
-            _refuse(shown)
+            refuse(shown)
         return [one for one, seen in zip(listed, shown, strict=True) if seen]
 
     async def _verdict(self, context: Context, sender: Sender) -> Verdict:
@@ -123,14 +120,14 @@ class AuthzMiddleware(Middleware):
             return self._protection.guard
         except PdpError as error:
             _LOG.warning("denied: %r: %s", context.method, error)
-            raise MCPError(INTERNAL_ERROR, _SILENT) from error
+            raise unavailable() from error
 
     async def _obliged(self, context: Context, call_next: Next, verdict: Verdict) -> Any:  # noqa: ANN401  # as above
         bound = fastmcp_request_ctx.get()
         assert bound is not None  # somebody sent it, so it is a message
         assert context.method is not None
-        # FastMCP seals the state of every call.
-        round_ = asking(bound._srctx, sealed=True)  # noqa: SLF001  # documented as the way to it
+        # FastMCP seals the state of every call; what does not fit the protocol it hands over as it was sent.
+        round_ = asking(bound._srctx, sealed=not isinstance(context.message, dict))  # noqa: SLF001  # documented as the way to it
         method = context.method
 
         async def proceed() -> dict[str, Any]:
@@ -142,7 +139,7 @@ class AuthzMiddleware(Middleware):
         except ObligationError as error:
             if round_.question is not None:
                 return from_json(method, round_.question)
-            raise MCPError(DENIED, str(error) or _UNMET, {"request_id": verdict.request_id}) from error
+            raise unmet(error, verdict) from error
         return from_json(method, round_.outward(result))
 
 
@@ -155,7 +152,7 @@ async def _called(context: Context, call_next: Next) -> dict[str, Any]:
     except FastMCPError as error:
         if context.method == "tools/call":
             return failed(str(error))
-        raise ObligationError(_FAILED) from error
+        raise ObligationError(UNTOLD) from error
     return to_json(result, str(getattr(context.message, "uri", "")))
 
 
@@ -194,12 +191,8 @@ def _same(one: Message, other: Message, server: str) -> bool:
         return False
 
 
-def _refuse(verdict: Verdict) -> NoReturn:
-    raise MCPError(verdict.code, verdict.text, verdict.data)
-
-
 def _stop(context: Context, why: str) -> None:
     """End a message of nobody's: a request with an error, a notification without a word."""
     _LOG.warning("denied: %r: %s", (context.method or "")[:100], why)
     if context.type == "request":
-        raise MCPError(INTERNAL_ERROR, NOT_ADMITTED)
+        raise not_admitted()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from fastmcp import FastMCP
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from starlette.authentication import AuthCredentials
@@ -29,10 +30,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from fastmcp import FastMCP
     from starlette.types import ASGIApp, Scope
 
-    from authz.pep.mapping import Mapping
+    from authz.pep.mapping import Function, Mapping
     from authz.pep.obligations import Obligations
     from authz.pep.opening import Protection
     from authz.tokens.caller import Caller
@@ -46,7 +46,7 @@ def protect(
     server: FastMCP[Any],
     config: GuardConfig | str | Path,
     *,
-    mapping: Mapping | None = None,
+    mapping: Mapping | Function | None = None,
     obligations: Obligations | None = None,
     **options: Any,  # noqa: ANN401  # FastMCP's own
 ) -> Gate:
@@ -84,7 +84,7 @@ def protect_local(
     server: FastMCP[Any],
     config: GuardConfig | str | Path,
     *,
-    mapping: Mapping | None = None,
+    mapping: Mapping | Function | None = None,
     obligations: Obligations | None = None,
 ) -> None:
     """Guard a server that is served without HTTP only: over stdio, or inside a process.
@@ -96,9 +96,14 @@ def protect_local(
 
 
 def _made(
-    server: FastMCP[Any], config: GuardConfig | str | Path, mapping: Mapping | None, obligations: Obligations | None
+    server: FastMCP[Any],
+    config: GuardConfig | str | Path,
+    mapping: Mapping | Function | None,
+    obligations: Obligations | None,
 ) -> tuple[Protection, ServerCatalogue]:
     """Return what will protect a server, which has not changed yet."""
+    if not isinstance(server, FastMCP):
+        raise ProtectError("this is no FastMCP server: for servers on the MCP SDK there is `authz.mcp`")
     if any(isinstance(one, AuthzMiddleware) for one in server.middleware):
         raise ProtectError("the server is protected already")
     if server.auth is not None:

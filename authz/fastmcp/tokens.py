@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastmcp.server.auth import AccessToken, TokenVerifier
 
-from authz.mcp.verifier import matching
-from authz.pep.http.bearer import canonical
-from authz.tokens.errors import TokenError
+from authz.mcp.verifier import accepted, validated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,18 +34,12 @@ class AuthzTokenVerifier(TokenVerifier):
         """Validate by this service. Raises `ValueError` without an audience."""
         super().__init__(base_url=base_url)
         self._tokens = tokens
-        self._audiences = frozenset(canonical(one) for one in (audiences if audiences is not None else {resource}))
-        if not self._audiences or not all(self._audiences):
-            raise ValueError("`resource` and `audiences` must not be empty: a token has to name this server")
+        self._audiences = accepted(resource, audiences)
 
     async def verify_token(self, token: str) -> AccessToken | None:
         """Return what a token says, None for one that is refused, for whatever reason."""
-        try:
-            caller = await self._tokens.validate(token)
-        except TokenError:
-            return None
-        named = matching(caller.audience, self._audiences)
-        return access_token(caller, token, named) if named else None
+        found = await validated(self._tokens, token, self._audiences)
+        return None if found is None else access_token(found[0], token, found[1])
 
 
 def access_token(caller: Caller, token: str, resource: str) -> AccessToken:

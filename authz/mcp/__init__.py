@@ -4,6 +4,7 @@ The public names are those of `__all__`; they load when first used. What stands 
 
 verifier      tokens in the form of the SDK
 catalogue     the server's own tools, as the guard sees them
+errors        what a caller is told whose message may not go on
 executed      whether what was decided about is what is executed
 lists         lists as a caller may see them
 listening     streams of changes

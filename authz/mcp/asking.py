@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitRequest, ElicitRequestFormParams
+from mcp_types.methods import INPUT_REQUIRED_METHODS
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
@@ -56,7 +57,8 @@ def asking(ctx: Context, *, sealed: bool) -> Asking:
         return Asking(ctx)
     if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
         return Asking(ctx, _by_request(ctx) if ctx.session.can_send_request else None)
-    return _rounds(ctx) if sealed else Asking(ctx)
+    # The SDK seals the state of these methods, and passes on that of any other as the client wrote it.
+    return _rounds(ctx) if sealed and ctx.method in INPUT_REQUIRED_METHODS else Asking(ctx)
 
 
 def _can_answer(ctx: Context) -> bool:

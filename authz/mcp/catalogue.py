@@ -52,6 +52,11 @@ class RegisteredTools:
         found = self._tools.get_tool(name)
         return None if found is None else self._item(found)
 
+    def as_run(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return arguments as a tool gets them: the SDK reads text as JSON before it looks at the schema."""
+        found = self._tools.get_tool(name)
+        return arguments if found is None else found.fn_metadata.pre_parse_json(arguments)
+
     def _item(self, tool: RegisteredTool) -> Item:
         seen = self._seen.get(tool.name)
         if seen is not None and seen[0] is tool:

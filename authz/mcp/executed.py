@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
+
+from authz.mcp.catalogue import RegisteredTools
+from authz.pep.messages import Message
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from authz.pep.messages import Message
+    from authz.pep.catalogue import Catalogue
 
 _ASIDE: Final = "requestState"
 """A parameter that no question holds, and that the SDK replaces: it opens the state that it sealed before."""
+_MAY_BE: Final = re.compile(r"[ \t\r\n]*[\[{n]").match
+"""Whether a text can be a list, an object or `null`, which is all that the SDK looks for."""
+
+
+def as_run(message: Message, catalogue: Catalogue) -> Message:
+    """Return a call of a tool with its arguments as the tool gets them.
+
+    An `MCPServer` takes text for the JSON that it may be, wherever a parameter is not just text: to
+    `name: str | None`, `"null"` is nothing at all.
+    """
+    arguments, tool = message.params.get("arguments"), message.params.get("name")
+    if message.method != "tools/call" or not isinstance(arguments, dict) or not isinstance(catalogue, RegisteredTools):
+        return message
+    if not isinstance(tool, str) or not any(isinstance(value, str) and _MAY_BE(value) for value in arguments.values()):
+        return message
+    return Message(message.method, {**message.params, "arguments": catalogue.as_run(tool, arguments)})
 
 
 def same(one: Message, other: Message) -> bool:

@@ -3,66 +3,40 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from mcp.server.request_state import RequestStateBoundary
 from mcp.shared.exceptions import MCPError
-from mcp_types import METHOD_NOT_FOUND, SERVER_INFO_META_KEY
+from mcp_types import METHOD_NOT_FOUND, SERVER_INFO_META_KEY, URL_ELICITATION_REQUIRED, CallToolResult, TextContent
+from mcp_types.methods import CLIENT_REQUESTS, SPEC_CLIENT_METHODS
 from pydantic import BaseModel
 
 from authz.errors import AuthzError
 from authz.json_form import shown
 from authz.mcp.asking import asking
-from authz.mcp.executed import same
+from authz.mcp.errors import NOBODY_SENDS, PAST_THE_GATE, UNTOLD, not_admitted, refuse, unavailable, unmet
+from authz.mcp.executed import as_run, same
 from authz.mcp.listening import LISTEN, known
 from authz.mcp.lists import MOST_TTL, filtered, only, private
 from authz.pep.http.admission import Admitted, admitted
-from authz.pep.http.gate import context_of
 from authz.pep.identity import calling
 from authz.pep.messages import Message, Treatment, treatment
 from authz.pep.obligations import Call, ObligationError
 from authz.pep.pdp import PdpError
-from authz.pep.verdict import DENIED, INTERNAL_ERROR, Verdict
+from authz.pep.verdict import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
     from mcp.server.lowlevel import Server
 
     from authz.model import Attributes
     from authz.pep.guard import Guard
     from authz.pep.identity import Identity
+    from authz.pep.opening import Protection
 
     Context = ServerRequestContext[Any, Any]
 
 _LOG: Final = logging.getLogger("authz.pep")
-NOT_ADMITTED: Final = "not admitted"
-"""To a caller whose request came over HTTP past the gate, or without HTTP where nobody is configured."""
-_SILENT: Final = "the authorization service is unavailable"
-_UNMET: Final = "it is allowed under a condition that was not met"
-
-
-class Meeting(Protocol):
-    """Meets obligations; see `authz.pep.obligations.Obligations`."""
-
-    async def run(self, call: Call, proceed: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
-        """Do what must be done before and after `proceed`. Raises `ObligationError`."""
-
-
-class Protecting(Protocol):
-    """What the middleware needs; see `authz.pep.opening.Protection`."""
-
-    @property
-    def guard(self) -> Guard:
-        """Return the guard."""
-
-    @property
-    def obligations(self) -> Meeting:
-        """Return what meets obligations."""
-
-    async def identity_without_http(self) -> Identity | None:
-        """Return who calls where there is no HTTP; None when nobody is configured."""
 
 
 class AuthzMiddleware:
@@ -72,7 +46,7 @@ class AuthzMiddleware:
     is who is configured.
     """
 
-    def __init__(self, protection: Protecting, server: Server[Any], name: str = "") -> None:
+    def __init__(self, protection: Protection, server: Server[Any], name: str = "") -> None:
         """Guard a server by this protection, which somebody else opens and closes.
 
         It belongs at the end of the server's middleware, where messages are what is executed. `name` is
@@ -93,23 +67,30 @@ class AuthzMiddleware:
         if ctx.request_id is None and (entry is None or how is not Treatment.PASS):
             return None  # a notification of nobody's, or one of which nothing is known
         if entry is None:
-            raise MCPError(INTERNAL_ERROR, NOT_ADMITTED)
+            raise not_admitted()
         if how is Treatment.PASS:
             return await call_next(ctx)
-        if self._server.get_request_handler(ctx.method) is None:
+        if not self._serves(ctx.method, ctx.protocol_version):
             raise MCPError(METHOD_NOT_FOUND, "Method not found", ctx.method)  # in the SDK's words, and nothing is asked
         if how is Treatment.FILTER:
             return await self._list(ctx, call_next, entry)
         return await self._act(ctx, call_next, entry)
 
+    def _serves(self, method: str, version: str) -> bool:
+        """Say whether there is such a method, by the SDK's own rule: some are of other revisions of the protocol."""
+        if method in SPEC_CLIENT_METHODS and (method, version) not in CLIENT_REQUESTS:
+            return False
+        return self._server.get_request_handler(method) is not None
+
     async def _admitted(self, ctx: Context) -> Admitted | None:
         """Return who sent a message: over HTTP whom the gate let in, and else whom the settings name."""
         if ctx.request is not None:
-            entry, missing = admitted(getattr(ctx.request, "scope", {})), "it did not come through the gate"
+            entry, missing = admitted(getattr(ctx.request, "scope", {})), PAST_THE_GATE
         else:
             identity = await self._configured()
-            entry = None if identity is None else Admitted(identity)
-            missing = "it came without HTTP, and the settings name nobody who sends such"
+            context: Attributes = {"transport": "stdio", "protocol_version": ctx.protocol_version}
+            entry = None if identity is None else Admitted(identity, context)
+            missing = NOBODY_SENDS
         if entry is None:
             _LOG.warning("not_admitted method=%s: %s", shown(ctx.method), missing)
         return entry
@@ -128,11 +109,11 @@ class AuthzMiddleware:
             raise _unavailable(error) from error
 
     async def _act(self, ctx: Context, call_next: CallNext, entry: Admitted) -> HandlerResult:
-        message = Message(ctx.method, ctx.params or {})
+        message = as_run(Message(ctx.method, ctx.params or {}), self._guard.catalogue)
         ctx = known(ctx) if ctx.method == LISTEN else ctx
         verdict = entry.verdict
         if verdict is None or not same(verdict.message, message):
-            verdict = await self._guard.decide(message, entry.identity, _context(ctx, entry.identity))
+            verdict = await self._guard.decide(message, entry.identity, entry.context)
         if not verdict.allowed:
             refuse(verdict)
         with calling(verdict.identity):
@@ -147,16 +128,30 @@ class AuthzMiddleware:
 
         async def proceed() -> dict[str, Any]:
             round_.made = True
-            return dumped(await call_next(round_.inner))
+            try:
+                return dumped(await call_next(round_.inner))
+            except MCPError as error:
+                return await self._failed(error, verdict)
 
         try:
             result = await self._protection.obligations.run(Call(verdict, round_.elicit), proceed)
         except ObligationError as error:
             if round_.question is not None:
                 return round_.question | {"_meta": {SERVER_INFO_META_KEY: self._server.server_info_stamp}}
-            data = {"request_id": verdict.request_id}
-            raise MCPError(DENIED, str(error) or _UNMET, data) from error
+            raise unmet(error, verdict) from error
         return round_.outward(result)
+
+    async def _failed(self, error: MCPError, verdict: Verdict) -> dict[str, Any]:
+        """Return what a call failed with, as a result: a failure can give away as much as a success."""
+        if verdict.decision is None or not verdict.decision.obligations or error.code == URL_ELICITATION_REQUIRED:
+            raise error
+        message = verdict.message
+        if message.method != "tools/call":
+            raise ObligationError(UNTOLD) from error
+        if await self._guard.catalogue.tool(message.params["name"]) is None:
+            raise error  # nothing has run
+        text = TextContent(type="text", text=error.message)
+        return dumped(CallToolResult(content=[text], is_error=True))
 
     async def _list(self, ctx: Context, call_next: CallNext, entry: Admitted) -> HandlerResult:
         result = dumped(await call_next(ctx))
@@ -174,11 +169,6 @@ class AuthzMiddleware:
         return private(seen, ctx.protocol_version, MOST_TTL)
 
 
-def refuse(verdict: Verdict) -> NoReturn:
-    """Raise the error that tells a verdict."""
-    raise MCPError(verdict.code, verdict.text, verdict.data)
-
-
 def dumped(result: HandlerResult) -> dict[str, Any]:
     """Return a result in its JSON form; what the SDK hands over has it already, other middleware may not."""
     if isinstance(result, BaseModel):
@@ -188,11 +178,4 @@ def dumped(result: HandlerResult) -> dict[str, Any]:
 
 def _unavailable(error: AuthzError) -> MCPError:
     _LOG.error("denied: the guard is not ready: %s", error)
-    return MCPError(INTERNAL_ERROR, _SILENT)
-
-
-def _context(ctx: Context, identity: Identity) -> Attributes:
-    """Return what a question says of the circumstances: over HTTP, the same as the gate's."""
-    if ctx.request is not None:
-        return context_of(ctx.request.scope, identity)
-    return {"transport": "stdio", "protocol_version": ctx.protocol_version}
+    return unavailable()

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.lowlevel import Server
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.authentication import AuthCredentials
@@ -29,11 +30,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from urllib.parse import SplitResult
 
-    from mcp.server.lowlevel import Server
     from starlette.types import ASGIApp, Scope
 
     from authz.pep.catalogue import Catalogue
-    from authz.pep.mapping import Mapping
+    from authz.pep.mapping import Function, Mapping
     from authz.pep.obligations import Obligations
     from authz.tokens.caller import Caller
 
@@ -51,7 +51,7 @@ def protect(
     config: GuardConfig | Protection | str | Path,
     *,
     catalogue: Catalogue | None = None,
-    mapping: Mapping | None = None,
+    mapping: Mapping | Function | None = None,
     obligations: Obligations | None = None,
     **options: Any,  # noqa: ANN401  # the SDK's own
 ) -> Gate:
@@ -105,7 +105,7 @@ def protect_local(
     config: GuardConfig | Protection | str | Path,
     *,
     catalogue: Catalogue | None = None,
-    mapping: Mapping | None = None,
+    mapping: Mapping | Function | None = None,
     obligations: Obligations | None = None,
 ) -> None:
     """Guard a server that is served without HTTP only: over stdio, or inside a process.
@@ -120,9 +120,11 @@ def _protection(
     server: MCPServer[Any] | Server[Any],
     config: GuardConfig | Protection | str | Path,
     catalogue: Catalogue | None,
-    mapping: Mapping | None,
+    mapping: Mapping | Function | None,
     obligations: Obligations | None,
 ) -> Protection:
+    if not isinstance(server, MCPServer | Server):
+        raise ProtectError("this is no server on the MCP SDK: for FastMCP servers there is `authz.fastmcp`")
     low = _low(server)
     if any(isinstance(one, AuthzMiddleware) for one in low.middleware):
         raise ProtectError("the server is protected already")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mcp.server.auth.provider import AccessToken
 
-from authz.pep.http.bearer import canonical
+from authz.pep.uris import canonical
 from authz.tokens.errors import TokenError
 
 if TYPE_CHECKING:
@@ -26,18 +26,30 @@ class AuthzTokenVerifier:
     def __init__(self, tokens: TokenService, *, resource: str, audiences: Iterable[str] | None = None) -> None:
         """Validate by this service. Raises `ValueError` without an audience."""
         self._tokens = tokens
-        self._audiences = frozenset(canonical(one) for one in (audiences if audiences is not None else {resource}))
-        if not self._audiences or not all(self._audiences):
-            raise ValueError("`resource` and `audiences` must not be empty: a token has to name this server")
+        self._audiences = accepted(resource, audiences)
 
     async def verify_token(self, token: str) -> AccessToken | None:
         """Return what a token says, None for one that is refused, for whatever reason."""
-        try:
-            caller = await self._tokens.validate(token)
-        except TokenError:
-            return None
-        named = matching(caller.audience, self._audiences)
-        return access_token(caller, token, named) if named else None
+        found = await validated(self._tokens, token, self._audiences)
+        return None if found is None else access_token(found[0], token, found[1])
+
+
+def accepted(resource: str, audiences: Iterable[str] | None) -> frozenset[str]:
+    """Return what a token must name, one of these, in canonical form. Raises `ValueError` for nothing at all."""
+    found = frozenset(canonical(one) for one in (audiences if audiences is not None else {resource}))
+    if not found or not all(found):
+        raise ValueError("`resource` and `audiences` must not be empty: a token has to name this server")
+    return found
+
+
+async def validated(tokens: TokenService, token: str, ours: frozenset[str]) -> tuple[Caller, str] | None:
+    """Return whose token it is, and which of our identifiers it names; None for one that is refused."""
+    try:
+        caller = await tokens.validate(token)
+    except TokenError:
+        return None
+    named = matching(caller.audience, ours)
+    return (caller, named) if named else None
 
 
 def matching(audience: Iterable[str], ours: frozenset[str]) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from authz.pep.pdps.channel import Tls
     from authz.pep.pdps.following import follow
     from authz.pep.pdps.local import Keeping, LocalPdp, open_local
-    from authz.pep.pdps.remembering import Remembering, RememberingLists
+    from authz.pep.pdps.remembering import Remembering
     from authz.pep.pdps.remote import RemotePdp
     from authz.pep.pdps.remote_sync import SyncRemotePdp
     from authz.pep.reading import load_guard
@@ -54,7 +54,6 @@ __all__ = [
     "PdpError",
     "Protection",
     "Remembering",
-    "RememberingLists",
     "RemotePdp",
     "SyncRemotePdp",
     "Tls",
@@ -85,7 +84,7 @@ __getattr__ = names_of(
         "authz.pep.opening": ("Protection", "handlers_of", "protection"),
         "authz.pep.pdp": ("Pdp", "PdpError"),
         "authz.pep.reading": ("load_guard",),
-        "authz.pep.pdps.remembering": ("Remembering", "RememberingLists"),
+        "authz.pep.pdps.remembering": ("Remembering",),
         "authz.pep.pdps.remote": ("RemotePdp",),
         "authz.pep.pdps.remote_sync": ("SyncRemotePdp",),
         "authz.pep.verdict": ("Outcome", "Verdict"),

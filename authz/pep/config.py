@@ -8,29 +8,27 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path  # noqa: TC003  # the type of a field, which dataclasses look at
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from authz.errors import AuthzError, InvalidRequestError
 from authz.json_form import shown
 from authz.model import Attributes, Request
+from authz.pep.guard import ListMode  # noqa: TC001  # as above
+from authz.pep.http.challenge import Mode, is_quotable, writable
 from authz.pep.identity import Identity
 from authz.pep.mapping import Rule  # noqa: TC001  # as above
 from authz.pep.redaction import REDACTED
+from authz.pep.uris import canonical
 from authz.server.config import DecisionLogConfig, StoreConfig  # noqa: TC001  # as above
 from authz.tokens.endpoints import is_loopback
 from authz.tokens.errors import HttpError
-from authz.tokens.urls import Url, read_url
-
-ListMode: TypeAlias = Literal["grantable", "callable"]
-Challenge: TypeAlias = Literal["required", "missing"]
+from authz.tokens.urls import read_url
 
 MIB: Final = 1024 * 1024
 MAX_REMEMBER: Final = 60.0
 """Seconds that an ALLOW may be remembered."""
 
-_SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+\Z")  # RFC 6749, section 3.3
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s*]+\Z")
-_QUOTABLE: Final = re.compile(r'[\x20-\x7e]*\Z(?<!["\\])')
 
 
 class GuardConfigError(AuthzError):
@@ -127,7 +125,7 @@ class GuardConfig:
     """None are the issuers."""
     scopes_supported: tuple[str, ...] | None = None
     """None is what the policy says (R13)."""
-    challenge: Challenge = "required"
+    challenge: Mode = "required"
     max_body: int = 4 * MIB
     open_paths: frozenset[str] = frozenset()
     allowed_origins: frozenset[str] = frozenset()
@@ -198,7 +196,7 @@ def _http(config: GuardConfig) -> list[str]:
     for name in config.authorization_servers:
         problems += [f"`authorization_servers`: `{shown(name)}` {problem}" for problem in _url_problems(name)]
     for scope in config.scopes_supported or ():
-        if not _SCOPE.match(scope) or "*" in scope or scope == "offline_access":
+        if "*" in scope or not writable((scope,)):
             problems.append(
                 f"`scopes_supported` holds `{shown(scope)}`: name the scopes of basic use, each by itself (R12, R13)"
             )
@@ -208,7 +206,7 @@ def _http(config: GuardConfig) -> list[str]:
     for origin in sorted(config.allowed_origins):
         if not _ORIGIN.match(origin):
             problems.append(f"`allowed_origins` holds `{shown(origin)}`, which is no origin: `https://app.example`")
-    if not _QUOTABLE.match(config.realm) or '"' in config.realm or "\\" in config.realm:
+    if not is_quotable(config.realm):
         problems.append('`realm` must be plain text without `"` and `\\`')
     return problems
 
@@ -231,19 +229,6 @@ def _url_problems(text: str) -> list[str]:
     if url.scheme != "https" and not is_loopback(url.host):
         return ["is not encrypted: use `https`; `http` is for this machine only"]
     return []
-
-
-def canonical(resource: str) -> str:
-    """Return a resource identifier as it is compared: scheme and host in lower case, no slash at the end (C3).
-
-    What is no URL that can be read stays as it is.
-    """
-    try:
-        url: Url = read_url(resource)
-    except HttpError:
-        return resource
-    query = "" if url.query is None else f"?{url.query}"
-    return f"{url.origin}{url.path.rstrip('/')}{query}"
 
 
 def _bounds(config: GuardConfig) -> list[str]:

@@ -6,8 +6,7 @@ met is no permission: an error, a time-out, an answer that is CONDITIONAL.
 
 from __future__ import annotations
 
-import asyncio
-import uuid
+import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -16,7 +15,8 @@ from authz.model import Decision, Effect, Part, Reason, Request, Resource
 from authz.pep.messages import Message, Treatment, targets, tool_call, treatment
 from authz.pep.pdp import PdpError
 from authz.pep.uris import spellings
-from authz.pep.verdict import Outcome, Verdict
+from authz.pep.verdict import UNAVAILABLE, Outcome, Verdict
+from authz.pep.waiting import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,7 +34,8 @@ MOST_QUESTIONS: Final = 1_000
 """Questions of one call to a decision point; longer lists take several."""
 _ALL: Final = frozenset(Part)
 _ALL_BUT_RESOURCE: Final = _ALL - {Part.RESOURCE}
-_SILENT: Final = "the authorization service is unavailable"
+_ANY_READ: Final = Request(anonymous=True, tool="resources/read", resource=Resource("resource"), unknown=_ALL)
+_MOST_REMEMBERED: Final = 10_000  # tools of one server
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,12 @@ class Guard:
     limit: CallLimit | None = None
     settle: Callable[[Decision, Identity], Decision] = field(default=lambda decision, _: decision)
     observe: Callable[[Verdict], None] = field(default=lambda _: None)
+    _any_calls: dict[str, tuple[Item, Request]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Questions about any call of a tool, which are the same for all callers as long as its item is the same."""
 
     async def decide(self, message: Message, identity: Identity, context: Attributes) -> Verdict:
         """Return whether a message may go on."""
-        verdict = await self._decide(message, identity, context, uuid.uuid4().hex)
+        verdict = await self._decide(message, identity, context, secrets.token_hex(16))
         self.observe(verdict)
         return verdict
 
@@ -78,18 +81,21 @@ class Guard:
         if self.limit is not None and (wait := self.limit.take(identity)) > 0:
             return end(Outcome.DENIED, "too many calls: wait before the next", retry_after=wait)
         try:
-            async with asyncio.timeout(self.deadline):
-                questions = await self._questions(message, identity, context)
-                if not questions:
-                    return end(Outcome.PASSED)
-                decision = self.settle(await self._answer(questions, request_id), identity)
+            decision = await within(self.deadline, self._decision(message, identity, context, request_id))
         except InvalidRequestError as error:
             return end(Outcome.INVALID, f"the call cannot be authorized: {error}", problem=str(error))
         except (PdpError, TimeoutError) as error:
-            return end(Outcome.UNAVAILABLE, _SILENT, problem=str(error) or "no answer within the deadline")
+            return end(Outcome.UNAVAILABLE, UNAVAILABLE, problem=str(error) or "no answer within the deadline")
         except Exception as error:  # noqa: BLE001  # an error never widens access, whatever it is
-            return end(Outcome.UNAVAILABLE, _SILENT, problem=f"{type(error).__name__}: {error}")
-        return end(*self._outcome(decision), decision=decision)
+            return end(Outcome.UNAVAILABLE, UNAVAILABLE, problem=f"{type(error).__name__}: {error}")
+        return end(Outcome.PASSED) if decision is None else end(*self._outcome(decision), decision=decision)
+
+    async def _decision(
+        self, message: Message, identity: Identity, context: Attributes, request_id: str
+    ) -> Decision | None:
+        """Return the decision; None where a message touches nothing, so that there is nothing to ask."""
+        questions = await self._questions(message, identity, context)
+        return self.settle(await self._answer(questions, request_id), identity) if questions else None
 
     async def _questions(self, message: Message, identity: Identity, context: Attributes) -> Sequence[Request]:
         """Return what to ask; nothing where a message touches nothing."""
@@ -145,15 +151,14 @@ class Guard:
         use of it would be denied (L68). `grantable` also shows what more scopes would open, so that a
         caller can learn of it and step up.
         """
-        request_id = uuid.uuid4().hex
+        request_id = secrets.token_hex(16)
         try:
             asking = _request(identity, tool="-")
             questions = [self._open_question(method, item, asking) for item in items]
-            async with asyncio.timeout(self.deadline):
-                answers = await self._answers(questions, request_id)
+            answers = await within(self.deadline, self._answers(questions, request_id))
         except Exception as error:  # noqa: BLE001  # as in decide
             problem = str(error) or "no answer within the deadline"
-            verdict = Verdict(Message(method), identity, Outcome.UNAVAILABLE, _SILENT, request_id, problem=problem)
+            verdict = Verdict(Message(method), identity, Outcome.UNAVAILABLE, UNAVAILABLE, request_id, problem=problem)
             self.observe(verdict)
             return verdict
         return [self._shows(answer) for answer in answers]
@@ -168,16 +173,26 @@ class Guard:
         """Return the question about any use of an item, whoever asks it."""
         match method:
             case "tools/list":
-                resource = self.mapping.open_resource(item.name)
-                unknown = _ALL if self.mapping.has_resource(item.name) else _ALL_BUT_RESOURCE
-                return Request(anonymous=True, tool=item.name, resource=resource, tool_info=item.info, unknown=unknown)
+                return self._any_call(item)
             case "resources/templates/list":
-                return Request(anonymous=True, tool="resources/read", resource=Resource("resource"), unknown=_ALL)
+                return _ANY_READ
             case "prompts/list":
                 tool, resource = "prompts/get", Resource("prompt", item.name, tenant)
             case _:
                 tool, resource = "resources/read", Resource("resource", spellings(item.name)[0], tenant)
         return Request(anonymous=True, tool=tool, resource=resource, unknown=_ALL_BUT_RESOURCE)
+
+    def _any_call(self, item: Item) -> Request:
+        known = self._any_calls.get(item.name)
+        if known is not None and known[0] is item:
+            return known[1]
+        resource = self.mapping.open_resource(item.name)
+        unknown = _ALL if self.mapping.has_resource(item.name) else _ALL_BUT_RESOURCE
+        question = Request(anonymous=True, tool=item.name, resource=resource, tool_info=item.info, unknown=unknown)
+        if len(self._any_calls) >= _MOST_REMEMBERED:
+            self._any_calls.clear()
+        self._any_calls[item.name] = item, question
+        return question
 
     async def _answers(self, questions: Sequence[Request | InvalidRequestError], request_id: str) -> Iterable[Answer]:
         asked = [question for question in questions if isinstance(question, Request)]

@@ -63,7 +63,7 @@ class Notifier:
         verdict = call.verdict
         notice = Notice(
             request_id=verdict.request_id,
-            tool=_subject_of(call),
+            tool=_named(call),
             subject=verdict.identity.subject,
             tenant=verdict.identity.tenant,
             client=verdict.identity.client,
@@ -109,7 +109,7 @@ class Approval:
         if call.elicit is None:
             raise ObligationError("this call needs the user's approval, and the client cannot ask for it")
         text = parameters.get("text")
-        asked = f"Allow the call of `{shown(_subject_of(call))}`?"
+        asked = f"Allow the call of `{shown(_named(call))}`?"
         if isinstance(text, str):
             asked = f"{asked} {text}"
         try:
@@ -197,7 +197,8 @@ def _denied(decision: Decision, reason: Reason, message: str) -> Decision:
     return replace(decision, effect=Effect.DENY, reason=reason, message=message, obligations=())
 
 
-def _subject_of(call: Call) -> str:
+def _named(call: Call) -> str:
+    """Return the tool that is called, or the method."""
     message = call.verdict.message
     name = message.params.get("name") if message.method == "tools/call" else None
     return name if isinstance(name, str) else message.method

@@ -89,43 +89,41 @@ def tool_call(message: Message) -> tuple[str, Attributes]:
 
 
 def targets(message: Message, server: str) -> tuple[Target, ...]:
-    """Return all that any other message touches; none where it only asks to hear that lists have changed."""
-    if message.method in _RESOURCES:
-        uris = spellings(_text(message.params, "uri"))
-        return tuple(Target(message.method, "resource", uri) for uri in uris)
-    if message.method != _LISTEN:
-        return (target(message, server),)
-    filtered = message.params.get("notifications")
-    given = filtered.get("resourceSubscriptions") if isinstance(filtered, dict) else None
-    if given is None:
-        return ()
-    if not isinstance(given, list):
-        raise InvalidRequestError("resourceSubscriptions", "must be a list")
-    return tuple(
-        Target("resources/subscribe", "resource", uri) for one in given for uri in spellings(_text({"uri": one}, "uri"))
-    )
+    """Return all that any other message touches; none where it only asks to hear that lists have changed.
 
-
-def target(message: Message, server: str) -> Target:
-    """Return what a message of one target touches; `server` is this server's identifier.
-
-    Raises `InvalidRequestError`, naming the parameter that is missing or no text.
+    `server` is this server's identifier. Raises `InvalidRequestError`, naming the parameter that is
+    missing or no text.
     """
     method, params = message.method, message.params
-    if method in _SERVER:
-        return Target(method, "mcp_server", server)
     if method in _RESOURCES:
-        return Target(method, "resource", _text(params, "uri"))
+        return _resources(method, _text(params, "uri"))
+    if method == _LISTEN:
+        return tuple(one for uri in _subscribed(params) for one in _resources("resources/subscribe", uri))
+    if method in _SERVER:
+        return (Target(method, "mcp_server", server),)
     if method in _TASKS:
-        return Target(method, "task", _text(params, "taskId"))
+        return (Target(method, "task", _text(params, "taskId")),)
     if method == "prompts/get":
-        return Target(method, "prompt", _text(params, "name"))
+        return (Target(method, "prompt", _text(params, "name")),)
     reference = params.get("ref")
     if not isinstance(reference, dict):
         raise InvalidRequestError("ref", "must be an object")
     if reference.get("type") == "ref/prompt":
-        return Target(method, "prompt", _text(reference, "name"))
-    return Target(method, "resource", _text(reference, "uri"))
+        return (Target(method, "prompt", _text(reference, "name")),)
+    return (Target(method, "resource", _text(reference, "uri")),)  # mostly a template, which is no URI yet
+
+
+def _resources(method: str, uri: str) -> tuple[Target, ...]:
+    """Return a resource under each of the spellings that must be allowed."""
+    return tuple(Target(method, "resource", one) for one in spellings(uri))
+
+
+def _subscribed(params: Mapping[str, Any]) -> list[str]:
+    filtered = params.get("notifications")
+    given = filtered.get("resourceSubscriptions") if isinstance(filtered, dict) else None
+    if given is not None and not isinstance(given, list):
+        raise InvalidRequestError("resourceSubscriptions", "must be a list")
+    return [_text({"uri": uri}, "uri") for uri in given or ()]
 
 
 def _text(params: Mapping[str, Any], name: str) -> str:

@@ -13,7 +13,7 @@ from authz.pep.config import GuardConfig, GuardConfigError
 from authz.pep.guard import Guard
 from authz.pep.handlers import STEP_UP, Approval, Notifier, StepUp, log_notice, stepped_up
 from authz.pep.http.bearer import issued_for
-from authz.pep.http.doors import DoorSettings, accepted_audiences, door_settings
+from authz.pep.http.settings import GateSettings, accepted_audiences, gate_settings
 from authz.pep.identity import identity_of
 from authz.pep.limits import CallLimit
 from authz.pep.mapping import Mapping
@@ -23,14 +23,16 @@ from authz.pep.pdps.deciding import deciding
 from authz.pep.pdps.events import NAME
 from authz.pep.reading import load_guard
 from authz.pep.redaction import Redact
+from authz.pep.validating import validating
 from authz.pep.watching import watch
-from authz.tokens import TokenConfigError, TokenError, load_issuers, open_service
+from authz.tokens import TokenConfigError, TokenError, load_issuers
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from authz.pep.catalogue import Catalogue
     from authz.pep.identity import Identity
+    from authz.pep.mapping import Function
     from authz.pep.pdp import Pdp
     from authz.tokens import TokenService
     from authz.tokens.config import Tokens
@@ -39,7 +41,7 @@ _LOG: Final = logging.getLogger(NAME)
 
 
 @dataclass(frozen=True, slots=True)
-class _Open:
+class _Running:
     """What runs in one event loop."""
 
     loop: asyncio.AbstractEventLoop
@@ -67,23 +69,23 @@ class Protection:
         self._limit = None
         if config.limits is not None:
             self._limit = CallLimit(config.limits.calls, config.limits.seconds, config.limits.callers)
-        self._open: _Open | None = None
+        self._running: _Running | None = None
         self._opening: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 
     @property
-    def settings(self) -> DoorSettings:
+    def settings(self) -> GateSettings:
         """Return what the HTTP gate needs. Raises `GuardConfigError` where that is not all there."""
-        return door_settings(self.config, self._issuers)
+        return gate_settings(self.config, self._issuers)
 
     @property
     def guard(self) -> Guard:
         """Return the guard. Raises `PdpError` unless it is open."""
-        return self._opened().guard
+        return self._started().guard
 
     @property
     def tokens(self) -> TokenService:
         """Return what validates tokens. Raises `GuardConfigError` without issuers, `PdpError` unless open."""
-        found = self._opened().tokens
+        found = self._started().tokens
         if found is None:
             raise GuardConfigError("`issuers` is missing: whose tokens count")
         return found
@@ -94,20 +96,20 @@ class Protection:
         It is of one event loop at a time. Raises an `AuthzError` that names what cannot be opened.
         """
         loop = asyncio.get_running_loop()
-        if self._open is not None and self._open.loop is loop:
+        if self._running is not None and self._running.loop is loop:
             return
         if self._opening is None or self._opening[0] is not loop:
             if self._opening is not None and self._opening[0].is_running():
                 raise GuardConfigError("this guard serves another event loop: make one for each")
             self._opening = (loop, asyncio.Lock())
-            self._open = None  # of a loop that has ended, and everything in it
+            self._running = None  # of a loop that has ended, and everything in it
         async with self._opening[1]:
-            if self._open is None:
-                self._open = await self._begin(loop)
+            if self._running is None:
+                self._running = await self._begin(loop)
 
     async def close(self) -> None:
         """End what `open` began; it can be opened again."""
-        found, self._open = self._open, None
+        found, self._running = self._running, None
         if found is not None and found.loop is asyncio.get_running_loop():
             await found.closing.aclose()
 
@@ -129,7 +131,7 @@ class Protection:
 
     async def _token_holder(self, token: str, variable: str) -> Identity | None:
         try:
-            caller = await self.tokens.validate(token, source=variable)
+            caller = await self.tokens.validate(token, fresh=self._must_be_fresh, source=variable)
         except TokenError as error:
             _LOG.warning("the token in %r is refused: %s", variable, error.detail)
             return None
@@ -138,19 +140,23 @@ class Protection:
             return None
         return identity_of(caller)
 
-    def _opened(self) -> _Open:
-        if self._open is None:
-            raise PdpError("the guard is not open")
-        return self._open
+    @property
+    def _must_be_fresh(self) -> bool:
+        """Whether some tool asks for it: what a message calls is not known yet when its caller is."""
+        return self._issuers is not None and bool(self._issuers.fresh_tools)
 
-    async def _begin(self, loop: asyncio.AbstractEventLoop) -> _Open:
+    def _started(self) -> _Running:
+        if self._running is None:
+            raise PdpError("the guard is not open")
+        return self._running
+
+    async def _begin(self, loop: asyncio.AbstractEventLoop) -> _Running:
         async with AsyncExitStack() as stack:
-            tokens = None
-            if self._issuers is not None:
-                tokens = open_service(self._issuers, report=lambda line: _LOG.warning("issuer: %s", line))
-                stack.push_async_callback(tokens.close)
             pdp = await stack.enter_async_context(deciding(self.config))
-            return _Open(loop, self._guard(pdp), tokens, stack.pop_all())
+            tokens = None
+            if self._issuers is not None:  # after what decides, which makes the store where there is none
+                tokens = await stack.enter_async_context(validating(self._issuers, self.config.store))
+            return _Running(loop, self._guard(pdp), tokens, stack.pop_all())
 
     def _guard(self, pdp: Pdp) -> Guard:
         config = self.config
@@ -172,14 +178,14 @@ def protection(
     config: GuardConfig | str | Path,
     *,
     catalogue: Catalogue,
-    mapping: Mapping | None = None,
+    mapping: Mapping | Function | None = None,
     obligations: Obligations | None = None,
     server: str = "",
 ) -> Protection:
     """Return what protects a server; nothing is opened yet.
 
-    `config` may name the file. `mapping` takes the place of the rules there, `obligations` that of the
-    guard's own handlers. `server` is the server's own name, where the settings say no other.
+    `config` may name the file. `mapping`, or a function for one, takes the place of the rules there,
+    `obligations` that of the guard's own handlers. `server` is the server's own name, where the settings say no other.
     Raises `GuardConfigError` and `TokenConfigError` with all problems.
     """
     if not isinstance(config, GuardConfig):
@@ -189,10 +195,16 @@ def protection(
     return Protection(
         config,
         catalogue=catalogue,
-        mapping=mapping if mapping is not None else Mapping(config.mapping),
+        mapping=_mapping(config, mapping),
         obligations=obligations if obligations is not None else handlers_of(config),
         server=config.server or server,
     )
+
+
+def _mapping(config: GuardConfig, given: Mapping | Function | None) -> Mapping:
+    if given is None:
+        return Mapping(config.mapping)
+    return given if isinstance(given, Mapping) else Mapping.by(given)
 
 
 def handlers_of(config: GuardConfig) -> Obligations:

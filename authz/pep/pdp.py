@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from authz.errors import AuthzError
@@ -11,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from authz.model import Decision, Request
+    from authz.wire.enforcement import Description
 
 
 class PdpError(AuthzError):
@@ -18,20 +18,6 @@ class PdpError(AuthzError):
 
     Its text is for the log of the enforcement point, never for the caller; the call is denied.
     """
-
-
-@dataclass(frozen=True, slots=True)
-class ToolDescription:
-    """What a policy needs for one tool: see `authz.v1.ToolDescription`. Paths are names from the outside in."""
-
-    tool: str
-    known: bool
-    arguments: tuple[tuple[str, ...], ...]
-    context: tuple[tuple[str, ...], ...]
-    resource: tuple[tuple[str, ...], ...]
-    subject: tuple[tuple[str, ...], ...]
-    client: tuple[tuple[str, ...], ...]
-    entry_scopes: tuple[str, ...]
 
 
 Answer: TypeAlias = "Decision | AuthzError"
@@ -50,7 +36,7 @@ class Pdp(Protocol):
         Raises `PdpError` when there is none at all.
         """
 
-    async def describe(self, tools: Sequence[str]) -> tuple[str, tuple[ToolDescription, ...]]:
+    async def describe(self, tools: Sequence[str]) -> tuple[str, tuple[Description, ...]]:
         """Return the active revision and what it needs for these tools. Raises `PdpError`."""
 
     async def close(self) -> None:

@@ -33,7 +33,8 @@ class Redact:
 
     Lists add no name to a path. Where a result has `structuredContent`, its content becomes the
     text of that; else text that is a JSON object or list is redacted, and all other content
-    replaced as a whole. Text inside a field is not looked into. Raises `ObligationError` for
+    replaced as a whole, as is text that is all there is of a result (`{"result": "…"}`). Text inside any other
+    field is not looked into. Raises `ObligationError` for
     parameters that name nothing, and for results of other methods than `tools/call`,
     `resources/read` and `prompts/get`.
     """
@@ -50,6 +51,9 @@ class Redact:
     async def after(self, call: Call, parameters: Attributes, result: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002  # of the Protocol
         """Return the result without the fields."""
         fields = _Fields(parameters)
+        if isinstance(structured := result.get("structuredContent"), dict) and structured.keys() == {_WRAPPED}:
+            # No object: what a server wraps is mostly text, which may be JSON with the fields in it.
+            result = {**result, "structuredContent": {_WRAPPED: self._inside(structured[_WRAPPED], fields)}}
         redacted = {name: value if name in _PASSED else fields.cut(value) for name, value in result.items()}
         if (structured := result.get("structuredContent")) is not None:
             if not isinstance(structured, dict | list):
@@ -66,6 +70,11 @@ class Redact:
                 for one in _listed(result["messages"])
             ]
         return redacted
+
+    def _inside(self, wrapped: object, fields: _Fields) -> object:
+        if isinstance(wrapped, list):
+            return [self._inside(one, fields) for one in wrapped]
+        return self._of_text(wrapped, fields) if isinstance(wrapped, str) else wrapped
 
     def _block(self, block: object, fields: _Fields) -> dict[str, Any]:
         block = _object(block)

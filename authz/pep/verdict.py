@@ -18,6 +18,9 @@ DENIED: Final = -32001
 INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
 
+UNAVAILABLE: Final = "the authorization service is unavailable"
+"""To every caller about whose message there is no decision; why is for the log."""
+
 
 class Outcome(Enum):
     """How asking about a message went."""

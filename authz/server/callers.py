@@ -41,7 +41,7 @@ class Callers:
         Raises `TokenConfigError` for a file that cannot be used, or would weaken a check.
         """
         tokens = load_issuers(path)
-        self._fresh = tokens.fresh_tools
+        self._fresh = [pattern.split("*") for pattern in tokens.fresh_tools]
         self._keep = keep
         self._logger = logger
         self._shared = _shared(tokens, self._report)

@@ -5,8 +5,8 @@ A server and an enforcement point that has the engine inside both decide here, s
 
 from __future__ import annotations
 
+import secrets
 import time
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -66,12 +66,12 @@ class Decider:
         facts = completed.facts if completed is not None and call.explain else ()
         explanation = program.explain(request, facts) if call.explain else None
         decision = explanation.decision if explanation else program.decide(request)
-        decision_id = uuid.uuid4().hex
-        latency_us = (time.perf_counter_ns() - started) // 1_000
+        decision_id = secrets.token_hex(16)
         unkept: tuple[Decided, ...] = ()
-        if request.unknown:
-            pass  # what a list may show is no decision about a call: nothing may be done on the strength of it
-        elif self.log is not None:
+        if request.unknown:  # of what a list may show there is no record: nothing may be done on the strength of it
+            return Made(decision, explanation, decision_id, unkept)
+        latency_us = (time.perf_counter_ns() - started) // 1_000
+        if self.log is not None:
             decided = Decided(
                 request,
                 decision,

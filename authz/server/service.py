@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from authz.audit.writer import Writer
     from authz.model import Request
     from authz.pdp.engine import Engine
-    from authz.pdp.program import Program
-    from authz.server.deciding import Complete
+    from authz.server.deciding import Complete, Made
     from authz.server.gate import Context
     from authz.tokens.caller import Caller
 
@@ -82,9 +81,9 @@ class DecisionService:
             call = wire.read_check(data, self._now(), tokens=self._identify is not None)
             active.require(call.min_policy_revision)
             caller = await self._caller(call.token, call.request) if call.token else None
-            response, decided = self._decide(active.program, call, self._asker(context), len(data), caller)
-            await self._decider.keep(decided, size=len(data))
-            return response.SerializeToString()
+            made = self._decider.decide(active.program, call, self._asker(context), len(data), caller)
+            await self._decider.keep(made.unkept, size=len(data))
+            return _response(made).SerializeToString()
         except Exception as error:  # noqa: BLE001  # the outermost handler: nothing may reach gRPC, which would tell all
             return await self._fail(context, "Check", error)
 
@@ -103,31 +102,34 @@ class DecisionService:
         if batch.token:
             caller = identified = await self._caller(batch.token, batch.asker)
             batch = batch.by(lambda request: asked_by(request, identified))
-        results: list[v1.CheckResult] = []
+        answer = v1.BatchCheckResponse(policy_revision=active.program.revision)
+        results = answer.results
         unkept: list[Decided] = []
         size = len(data)
         try:
             for request in batch.requests():
-                if len(results) % _BREATH == _BREATH - 1:
+                answered = len(results)
+                if answered % _BREATH == _BREATH - 1:
                     await asyncio.sleep(0)
                 if isinstance(request, InvalidRequestError):
                     self._note("BatchCheck", request)
-                    results.append(v1.CheckResult(error=wire.error_item(request)))
+                    results.add(error=wire.error_item(request))
                     continue
                 try:
                     call = Call(request, batch.explain, batch.request_id)
-                    response, decided = self._decide(active.program, call, who, size, caller)
-                    results.append(v1.CheckResult(response=response))
-                    unkept += decided
+                    made = self._decider.decide(active.program, call, who, size, caller)
+                    _fill(results.add().response, made)
+                    unkept += made.unkept
                     size = 0  # the questions of a batch are counted once
                 except Exception as error:  # noqa: BLE001  # a defect spoils the one answer that it hits
                     self._note("BatchCheck", error)
-                    results.append(v1.CheckResult(error=wire.error_item(error)))
+                    del results[answered:]
+                    results.add(error=wire.error_item(error))
         except asyncio.CancelledError:
             self._decider.note(unkept, size=len(data))  # what was decided is recorded, though nobody waits any more
             raise
         await self._decider.keep(unkept, size=len(data))
-        return v1.BatchCheckResponse(results=results, policy_revision=active.program.revision)
+        return answer
 
     async def stream_check(self, _messages: object, context: Context) -> None:
         """Answer questions in their order until the asker or a drain ends the stream."""
@@ -144,9 +146,9 @@ class DecisionService:
             call = wire.read_stream_check(data, self._now(), tokens=self._identify is not None)
             active.require(call.min_policy_revision)
             caller = await self._caller(call.token, call.request) if call.token else None
-            response, decided = self._decide(active.program, call, who, len(data), caller)
-            await self._decider.keep(decided, size=len(data))
-            return v1.StreamCheckResponse(response=response)
+            made = self._decider.decide(active.program, call, who, len(data), caller)
+            await self._decider.keep(made.unkept, size=len(data))
+            return v1.StreamCheckResponse(response=_response(made))
         except Exception as error:  # noqa: BLE001  # a bad question spoils only its own answer
             self._note("StreamCheck", error)
             return v1.StreamCheckResponse(error=wire.error_item(error))
@@ -187,13 +189,6 @@ class DecisionService:
         assert self._identify is not None  # without it, a token was refused when the message was read
         return await self._identify(token, request)
 
-    def _decide(
-        self, program: Program, call: Call, who: Asker, size: int, caller: Caller | None
-    ) -> tuple[v1.CheckResponse, tuple[Decided, ...]]:
-        """Decide; return the answer, and the record that must be kept before it is given."""
-        made = self._decider.decide(program, call, who, size, caller)
-        return wire.response(made.decision, explanation=made.explanation, decision_id=made.decision_id), made.unkept
-
     async def _fail(self, context: Context, method: str, error: Exception) -> bytes:
         """End the call with the status of an error; never returns."""
         if isinstance(error, grpc.aio.AbortError):
@@ -211,6 +206,14 @@ class DecisionService:
         else:
             field = error.field[:200] if isinstance(error, InvalidRequestError) else None
             self._logger.info("refused", method=method, code=code.name, field=field)
+
+
+def _response(made: Made) -> v1.CheckResponse:
+    return wire.response(made.decision, explanation=made.explanation, decision_id=made.decision_id)
+
+
+def _fill(message: v1.CheckResponse, made: Made) -> None:
+    wire.fill_response(message, made.decision, explanation=made.explanation, decision_id=made.decision_id)
 
 
 def _utc_now() -> datetime:

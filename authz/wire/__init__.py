@@ -13,7 +13,7 @@ questions  as an enforcement point asks: no more of a request than the policy re
 strict     as it reads answers: what is not clearly an answer is none
 """
 
-from authz.wire.answers import response
+from authz.wire.answers import fill_response, response
 from authz.wire.client import check_request, decision_from, explanation_from
 from authz.wire.errors import error_item, status
 from authz.wire.requests import MAX_QUESTIONS, BatchCall, read_batch_check, read_check, read_stream_check
@@ -25,6 +25,7 @@ __all__ = [
     "decision_from",
     "error_item",
     "explanation_from",
+    "fill_response",
     "read_batch_check",
     "read_check",
     "read_stream_check",

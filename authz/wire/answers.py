@@ -14,18 +14,30 @@ if TYPE_CHECKING:
 
 def response(decision: Decision, *, explanation: Explanation | None = None, decision_id: str = "") -> v1.CheckResponse:
     """Return the message that carries a decision."""
-    return v1.CheckResponse(
-        decision=v1.Decision.ValueType(decision.effect.value),
-        reason=v1.Reason.ValueType(decision.reason.value),
-        message=decision.message,
-        rules=decision.rules,
-        required_scopes=decision.required_scopes,
-        missing_scopes=decision.missing_scopes,
-        obligations=[_obligation(obligation) for obligation in decision.obligations],
-        policy_revision=decision.policy_revision,
-        decision_id=decision_id,
-        explanation=None if explanation is None else _explanation(explanation),
-    )
+    message = v1.CheckResponse()
+    fill_response(message, decision, explanation=explanation, decision_id=decision_id)
+    return message
+
+
+def fill_response(
+    message: v1.CheckResponse, decision: Decision, *, explanation: Explanation | None = None, decision_id: str = ""
+) -> None:
+    """Write a decision into an empty message; what is made elsewhere and put into a batch is copied."""
+    message.decision = decision.effect.value  # type: ignore[assignment]  # the same numbers
+    message.reason = decision.reason.value  # type: ignore[assignment]  # as above
+    message.message = decision.message
+    message.policy_revision = decision.policy_revision
+    message.decision_id = decision_id
+    if decision.rules:
+        message.rules.extend(decision.rules)
+    if decision.required_scopes:
+        message.required_scopes.extend(decision.required_scopes)
+    if decision.missing_scopes:
+        message.missing_scopes.extend(decision.missing_scopes)
+    if decision.obligations:
+        message.obligations.extend(map(_obligation, decision.obligations))
+    if explanation is not None:
+        message.explanation.CopyFrom(_explanation(explanation))
 
 
 def _obligation(obligation: Obligation) -> v1.Obligation:

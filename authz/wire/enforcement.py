@@ -30,6 +30,11 @@ class Description(NamedTuple):
     reads: ToolReads
     entry_scopes: tuple[str, ...] = ()
 
+    @property
+    def known(self) -> bool:
+        """Say whether any rule speaks of the tool."""
+        return self.reads.known
+
 
 # --- The server's side ----------------------------------------------------------------------
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from authz.errors import InvalidRequestError
-from authz.pdp.reads import Paths, project
+from authz.pdp.reads import project
 from authz.v1 import decision_pb2 as v1
 from authz.wire.parts import fill_struct, path
 
@@ -17,48 +17,25 @@ if TYPE_CHECKING:
     from google.protobuf.struct_pb2 import Struct
 
     from authz.model import Attributes, Part, Request, ToolInfo, Value
+    from authz.pdp.reads import Paths, ToolReads
 
 _MAX_EXACT: Final = 2**53  # the wire knows doubles only; every integer up to here is one
 
 
-class Reads(Protocol):
-    """What a policy reads of the requests for one tool, as paths of names."""
-
-    @property
-    def arguments(self) -> Paths:
-        """Return what is read of the arguments."""
-
-    @property
-    def context(self) -> Paths:
-        """Return what is read of the context."""
-
-    @property
-    def resource(self) -> Paths:
-        """Return what is read of the resource's attributes."""
-
-    @property
-    def subject(self) -> Paths:
-        """Return what is read of the subject's attributes."""
-
-    @property
-    def client(self) -> Paths:
-        """Return what is read of the client's attributes."""
-
-
-def check_message(request: Request, reads: Reads, request_id: str) -> v1.CheckRequest:
+def check_message(request: Request, reads: ToolReads, request_id: str) -> v1.CheckRequest:
     """Return the message that asks one question; `now` stays behind, the server has its own clock.
 
     Raises `InvalidRequestError` for an integer that the wire cannot carry exactly: another one would
     be decided about than the one that is acted on.
     """
-    message = v1.CheckRequest(unknown=_unknown(request.unknown))
+    message = v1.CheckRequest(tool=request.tool, unknown=_unknown(request.unknown))
     _fill_caller(message, request, request_id, (reads,))
     _fill_question(message, request, reads)
     return message
 
 
 def batch_message(
-    asked: Sequence[tuple[Request, Reads]], request_id: str
+    asked: Sequence[tuple[Request, ToolReads]], request_id: str
 ) -> tuple[v1.BatchCheckRequest, Mapping[int, InvalidRequestError]]:
     """Return the message that asks questions of one caller, and by their places those that cannot be sent.
 
@@ -68,14 +45,14 @@ def batch_message(
     message = v1.BatchCheckRequest()
     spoilt: dict[int, InvalidRequestError] = {}
     _fill_caller(message, asked[0][0], request_id, [reads for _, reads in asked])
+    questions = message.questions
     for index, (request, reads) in enumerate(asked):
-        question = v1.Question(unknown=_unknown(request.unknown))
+        question = questions.add(tool=request.tool, unknown=_unknown(request.unknown))
         try:
             _fill_question(question, request, reads)
         except InvalidRequestError as error:
             spoilt[index] = error
-        else:
-            message.questions.append(question)
+            del questions[-1]
     return message, spoilt
 
 
@@ -85,7 +62,7 @@ def _unknown(parts: frozenset[Part]) -> tuple[v1.Part.ValueType, ...]:
 
 
 def _fill_caller(
-    message: v1.CheckRequest | v1.BatchCheckRequest, request: Request, request_id: str, reads: Iterable[Reads]
+    message: v1.CheckRequest | v1.BatchCheckRequest, request: Request, request_id: str, reads: Iterable[ToolReads]
 ) -> None:
     message.subject = request.subject
     message.scopes.extend(request.scopes)
@@ -105,15 +82,17 @@ def _fill_caller(
         _fill(message.client.attributes, "client.attributes", client.attributes, [one.client for one in distinct])
 
 
-def _fill_question(message: v1.CheckRequest | v1.Question, request: Request, reads: Reads) -> None:
-    message.tool = request.tool
+def _fill_question(message: v1.CheckRequest | v1.Question, request: Request, reads: ToolReads) -> None:
     if (resource := request.resource) is not None:
-        message.resource.type = resource.type
-        message.resource.id = resource.id
-        message.resource.tenant = resource.tenant
-        message.resource.ancestors.extend(resource.ancestors)
-        message.resource.SetInParent()
-        _fill(message.resource.attributes, "resource.attributes", resource.attributes, [reads.resource])
+        written = message.resource
+        written.SetInParent()
+        written.type = resource.type
+        written.id = resource.id
+        written.tenant = resource.tenant
+        if resource.ancestors:
+            written.ancestors.extend(resource.ancestors)
+        if resource.attributes:
+            _fill(written.attributes, "resource.attributes", resource.attributes, [reads.resource])
     if request.arguments:
         _fill(message.arguments, "arguments", request.arguments, [reads.arguments])
     if (info := request.tool_info) is not None:
@@ -123,7 +102,8 @@ def _fill_question(message: v1.CheckRequest | v1.Question, request: Request, rea
 def _fill_info(message: v1.ToolInfo, info: ToolInfo) -> None:
     message.SetInParent()
     message.server = info.server
-    message.tags.extend(info.tags)
+    if info.tags:
+        message.tags.extend(info.tags)
     if info.read_only is not None:
         message.read_only = info.read_only
     if info.destructive is not None:

@@ -30,8 +30,6 @@ Answer: TypeAlias = "Decision | AuthzError"
 _REVISION: Final = re.compile(r"[0-9a-f]{64}")
 _EFFECTS: Final = {effect.value: effect for effect in Effect}
 _REASONS: Final = {reason.value: reason for reason in Reason}
-_REASON_OF: Final = {Effect.ALLOW: Reason.ALLOWED, Effect.CONDITIONAL: Reason.CONDITIONAL}
-_UNRELATED: Final = frozenset(_REASON_OF.values())
 _FIELD: Final = re.compile(r"(?P<field>[A-Za-z_][^\s:]{0,199}): (?P<problem>.+)", re.DOTALL)
 
 
@@ -41,7 +39,8 @@ class AnswerError(AuthzError):
 
 def check_answer(data: bytes, request: Request) -> Decision:
     """Return the decision that the answer to one question carries. Raises `AnswerError`."""
-    return decision_strictly(message_strictly(v1.CheckResponse, data), request)
+    message = message_strictly(v1.CheckResponse, data)
+    return decision_strictly(message, request, revision_strictly(message.policy_revision))
 
 
 def batch_answers(data: bytes, requests: Sequence[Request]) -> tuple[str, list[Answer]]:
@@ -62,10 +61,7 @@ def batch_answers(data: bytes, requests: Sequence[Request]) -> tuple[str, list[A
 def _result(result: v1.CheckResult, request: Request, revision: str) -> Decision:
     match result.WhichOneof("result"):
         case "response":
-            decision = decision_strictly(result.response, request)
-            if decision.policy_revision != revision:
-                raise AnswerError("one batch was answered by two policy revisions")
-            return decision
+            return decision_strictly(result.response, request, revision)
         case "error":
             error = result.error
             if error.code == v1.ERROR_CODE_INVALID_ARGUMENT:
@@ -89,28 +85,33 @@ def revision_strictly(text: str) -> str:
     return text
 
 
-def decision_strictly(message: v1.CheckResponse, request: Request) -> Decision:
-    """Return the decision of a response to this request. Raises `AnswerError` where it is none."""
+def decision_strictly(message: v1.CheckResponse, request: Request, revision: str) -> Decision:
+    """Return the decision of a response to this request, by this revision. Raises `AnswerError` where it is none."""
     effect, reason = _EFFECTS.get(message.decision), _REASONS.get(message.reason)
     if effect is None or reason is None:
         raise AnswerError(f"the answer is none: decision {message.decision}, reason {message.reason}")
     if effect is Effect.CONDITIONAL and not request.unknown:
         raise AnswerError("the answer is conditional, though the question left nothing open")
-    if _REASON_OF.get(effect, reason) is not reason or (effect is Effect.DENY and reason in _UNRELATED):
+    if (effect is Effect.ALLOW) is not (reason is Reason.ALLOWED) or (effect is Effect.CONDITIONAL) is not (
+        reason is Reason.CONDITIONAL
+    ):
         raise AnswerError(f"the answer contradicts itself: {effect.name} because {reason.name}")
-    if (reason is Reason.INSUFFICIENT_SCOPE) is not bool(message.missing_scopes):
+    missing, obligations = tuple(message.missing_scopes), message.obligations
+    if (reason is Reason.INSUFFICIENT_SCOPE) is not bool(missing):
         raise AnswerError(f"the answer contradicts itself: {reason.name} and missing scopes do not go together")
-    if message.obligations and effect is not Effect.ALLOW:
+    if obligations and effect is not Effect.ALLOW:
         raise AnswerError(f"the answer contradicts itself: {effect.name} comes with obligations")
+    if message.policy_revision != revision:
+        raise AnswerError("one batch was answered by two policy revisions")
     return Decision(
-        effect=effect,
-        reason=reason,
-        message=message.message,
-        rules=tuple(message.rules),
-        policy_revision=revision_strictly(message.policy_revision),
-        obligations=tuple(map(_obligation, message.obligations)),
-        required_scopes=tuple(message.required_scopes),
-        missing_scopes=tuple(message.missing_scopes),
+        effect,
+        reason,
+        message.message,
+        tuple(message.rules),
+        revision,
+        tuple(map(_obligation, obligations)) if obligations else (),
+        tuple(message.required_scopes),
+        missing,
     )
 
 

@@ -8,7 +8,7 @@ from documents import GUARD, Documents, document
 from fastmcp import FastMCP
 
 from authz.fastmcp import protect
-from authz.pep import Mapping, caller
+from authz.pep import caller
 
 documents = Documents()
 server = FastMCP("documents")
@@ -46,4 +46,4 @@ def count_documents() -> int:
     return documents.count()
 
 
-app = protect(server, GUARD, mapping=Mapping.by(document(documents)))
+app = protect(server, GUARD, mapping=document(documents))

@@ -9,7 +9,7 @@ from mcp.server import MCPServer
 from mcp.types import ToolAnnotations
 
 from authz.mcp import protect
-from authz.pep import Mapping, caller
+from authz.pep import caller
 
 documents = Documents()
 server = MCPServer("documents", log_level="WARNING")
@@ -47,4 +47,4 @@ def count_documents() -> int:
     return documents.count()
 
 
-app = protect(server, GUARD, mapping=Mapping.by(document(documents)))
+app = protect(server, GUARD, mapping=document(documents))

@@ -133,6 +133,7 @@ async def walk(server: str, issuer: str) -> None:
         await show("reads the menu, which is his", call(bob, "read_document", id="menu"))
         await show("reads a confidential plan: the text is left out", call(bob, "read_document", id="plan"))
         await show("reads notes of another tenant", call(bob, "read_document", id="notes"))
+        await show("counts all documents, with a tool that his list leaves out", call(bob, "count_documents"))
     print("alice, an editor of acme")
     async with client("alice", server, issuer) as alice:
         await show("reads her plan", call(alice, "read_document", id="plan"))

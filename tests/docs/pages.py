@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _BLOCK: Final = re.compile(
-    r"^`(?P<name>[\w./]+)`\n\n```\w+\n(?P<text>.*?)^```$|(?<=^```console\n)(?P<console>\$ .*?)(?=^```$)",
+    r"^`(?P<name>[\w./-]+)`\n\n```\w+\n(?P<text>.*?)^```$|(?<=^```console\n)(?P<console>\$ .*?)(?=^```$)",
     re.MULTILINE | re.DOTALL,
 )
 _COMMAND: Final = re.compile(r"^\$ (.*)\n", re.MULTILINE)
@@ -46,7 +46,7 @@ def run(page: str, place: Path, more: Mapping[str, str] | None = None) -> str:
             return f"{code}\n"
         ended = subprocess.run(
             command, shell=True, cwd=place, env=environment, check=False, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, timeout=30,
+            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, timeout=60,
         )  # fmt: skip
         code = ended.returncode
         return ended.stdout

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from authz.model import Decision, Request
     from authz.pep.config import GuardConfig
-    from authz.pep.pdp import Answer, Pdp, ToolDescription
+    from authz.pep.pdp import Answer, Pdp
+    from authz.wire.enforcement import Description
 
 pytestmark = pytest.mark.parametrize("wire", WIRES)
 COUNTED = 10
@@ -43,7 +44,7 @@ class Counting:
         self.batches.append(len(requests))
         return await self.pdp.check_all(requests, request_id=request_id)
 
-    async def describe(self, tools: Sequence[str]) -> tuple[str, tuple[ToolDescription, ...]]:
+    async def describe(self, tools: Sequence[str]) -> tuple[str, tuple[Description, ...]]:
         """Pass it on."""
         return await self.pdp.describe(tools)
 

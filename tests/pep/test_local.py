@@ -55,8 +55,8 @@ async def test_it_tells_what_the_policy_reads() -> None:
     """Issue 5: the same description that a server gives, scopes to begin with among them."""
     revision, (write, nope) = await local_pdp().describe(["write_document", "nope"])
     assert revision == program_of().revision
-    assert (write.known, write.arguments, write.entry_scopes) == (True, (("title",),), ("docs:write",))
-    assert (nope.known, nope.arguments, nope.entry_scopes) == (False, (), ())
+    assert (write.known, write.reads.arguments, write.entry_scopes) == (True, (("title",),), ("docs:write",))
+    assert (nope.known, nope.reads.arguments, nope.entry_scopes) == (False, (), ())
 
 
 async def test_many_may_ask_at_once_what_the_policy_reads() -> None:

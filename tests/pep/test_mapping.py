@@ -104,7 +104,7 @@ def test_a_whole_number_names_by_its_digits() -> None:
     "value", [True, 1.5, 5.0, 2**53 + 1, pytest.param(10**5_000, id="endless"), [], ["/a"], {}, {"path": "/a"}, ""]
 )
 def test_nothing_else_names_a_resource(value: object) -> None:
-    """Issue 5, item 5, and S26: anything else is an error that names the argument, never a guess."""
+    """Issue 5, item 5, and S26, R16: anything else is an error that names the argument, never a guess."""
     assert refusal("read_x", {"path": value}).field == "arguments.path"
 
 

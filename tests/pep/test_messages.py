@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz.errors import InvalidRequestError
-from authz.pep.messages import Message, Target, Treatment, target, targets, tool_call, treatment
+from authz.pep.messages import Message, Target, Treatment, targets, tool_call, treatment
 
 SERVER = "https://mcp.example/mcp"
 
@@ -41,7 +41,6 @@ ROWS: list[tuple[str, dict[str, Any], Target]] = [
 def test_the_default_mapping_of_each_method(method: str, params: dict[str, Any], expected: Target) -> None:
     """COAZ-MCP draft 1, "Default Mappings": the method is the action, what it names is the resource."""
     assert treatment(method) is Treatment.TARGET
-    assert target(Message(method, params), SERVER) == expected
     assert targets(Message(method, params), SERVER) == (expected,)
 
 
@@ -107,7 +106,7 @@ def test_a_name_that_is_no_text_is_an_error_that_names_it(value: object) -> None
     for method, name in (("resources/read", "uri"), ("prompts/get", "name"), ("tasks/get", "taskId")):
         for params in ({name: value}, {}):
             with pytest.raises(InvalidRequestError) as caught:
-                target(Message(method, params), SERVER)
+                targets(Message(method, params), SERVER)
             assert caught.value.field == name
     with pytest.raises(InvalidRequestError):
         tool_call(Message("tools/call", {"name": value}))
@@ -125,4 +124,4 @@ def test_arguments_that_are_no_object_are_an_error(arguments: object) -> None:
 def test_a_completion_of_nothing_is_an_error(ref: object) -> None:
     """COAZ-MCP draft 1, "Mapping Errors"."""
     with pytest.raises(InvalidRequestError):
-        target(Message("completion/complete", {"ref": ref}), SERVER)
+        targets(Message("completion/complete", {"ref": ref}), SERVER)

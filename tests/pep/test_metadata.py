@@ -12,7 +12,7 @@ from mcp.shared.auth import ProtectedResourceMetadata
 from authz.model import ToolInfo
 from authz.pep.catalogue import Item
 from authz.pep.http.metadata import ComputedScopes, metadata_url, minimal_scopes
-from authz.pep.pdp import PdpError, ToolDescription
+from authz.pep.pdp import PdpError
 from authz.pep.pdps.local import LocalPdp
 from tests.pep.gate_world import POLICY, Doors, Settings, bearer, description, world
 from tests.pep.world import program_of
@@ -20,6 +20,8 @@ from tests.tokens.world import AUDIENCE, ISSUER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from authz.wire.enforcement import Description
 
 ROOT = "/.well-known/oauth-protected-resource"
 
@@ -37,7 +39,7 @@ class Describing(LocalPdp):
         self.gate.set()
         self.reached = asyncio.Event()
 
-    async def describe(self, tools: Sequence[str]) -> tuple[str, tuple[ToolDescription, ...]]:
+    async def describe(self, tools: Sequence[str]) -> tuple[str, tuple[Description, ...]]:
         """Say what is known."""
         self.asked.append(len(tools))
         self.reached.set()

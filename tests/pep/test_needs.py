@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 from authz import wire
 from authz.errors import InvalidRequestError
 from authz.model import Client, Decision, Part, Request, Resource
-from authz.pdp.reads import PolicyReads
-from authz.pep.pdp import PdpError, ToolDescription
+from authz.pdp.reads import PolicyReads, ToolReads
+from authz.pep.pdp import PdpError
 from authz.pep.pdps.asking import exchange
 from authz.pep.pdps.needs import Known, Needs, together
 from authz.pep.pdps.remote import RemotePdp
 from authz.v1 import decision_pb2 as v1
 from authz.v1 import enforcement_pb2
 from authz.wire import enforcement
+from authz.wire.enforcement import Description
 from tests.pep.scripted import OTHER, REVISION, allow, answers_batches, describes, says, scripted
 from tests.pep.world import ALICE, ask
 from tests.strategies import build, cases
@@ -38,11 +39,11 @@ PATIENCE_S = 20
 FILE = "what the file says" * 1_000
 
 
-def tool(name: str, *arguments: str, known: bool = True, **paths: Any) -> ToolDescription:  # noqa: ANN401  # paths
+def tool(name: str, *arguments: str, known: bool = True, **paths: Any) -> Description:  # noqa: ANN401  # paths
     """Describe a tool that needs some arguments by their dotted names."""
     parts = {"arguments": arguments, **paths}
     given = {part: tuple(tuple(path.split(".")) for path in parts.get(part, ())) for part in _PARTS}
-    return ToolDescription(name, known, **given, entry_scopes=())
+    return Description(name, ToolReads(known=known, **given))
 
 
 _PARTS = ("arguments", "context", "resource", "subject", "client")
@@ -193,7 +194,7 @@ def test_needs_of_a_policy_of_before_are_not_mixed_with_those_of_a_new_one() -> 
 
 def test_needs_of_two_revisions_together_are_those_of_both() -> None:
     """Issue 5: whichever of the two answers, it had all that it reads."""
-    both = together([tool("t", "a.b", context=["ip"]), tool("t", "c", client=["x"])])
+    both = together([tool("t", "a.b", context=["ip"]).reads, tool("t", "c", client=["x"]).reads])
     assert both.arguments == (("a", "b"), ("c",))
     assert (both.context, both.client) == ((("ip",),), (("x",),))
 
@@ -213,7 +214,7 @@ async def sent_by(request: Request, **paths: tuple[str, ...]) -> v1.CheckRequest
 
 
 async def test_a_files_contents_never_travel_to_be_decided_on() -> None:
-    """Issue 5: sends those and no others (a file's contents never travel to be decided on)."""
+    """Issue 5, R23: sends those and no others (a file's contents never travel to be decided on)."""
     message = await sent_by(QUESTION, arguments=("title",))
     assert FILE not in str(message)
     assert list(message.arguments.fields) == ["title"]

@@ -317,7 +317,7 @@ PERSON = {"name": "Ann", "ssn": "1-2-3", "address": {"street": "Elm", "town": "U
 
 
 async def test_fields_leave_the_structured_content_and_its_text() -> None:
-    """Issue 5, item 6: redact fields of a result."""
+    """Issue 5, item 6; R16: redact fields of a result."""
     whole = {"structuredContent": PERSON, **text_result(json.dumps(PERSON), "1-2-3")}
     found = await redacted(whole, {"fields": "ssn, address.street, pets.chip"})
     kept = {"name": "Ann", "address": {"town": "Ulm"}, "pets": [{}, {"x": 1}]}

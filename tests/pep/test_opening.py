@@ -191,7 +191,7 @@ def test_the_gate_gets_every_setting_filled_in(folder: Path) -> None:
 
 
 def test_audiences_are_given_in_their_canonical_form(folder: Path) -> None:
-    """C3: as they are compared."""
+    """RFC 8707, section 2: as they are compared."""
     (folder / "issuers.toml").write_text(ISSUERS.replace(RESOURCE, "https://MCP.example/mcp/"))
     found = made(http(folder, audiences=frozenset({"https://MCP.example/mcp/"}))).settings
     assert found.audiences == {RESOURCE}
@@ -339,7 +339,7 @@ async def test_an_allow_that_asks_for_a_step_up_challenges(folder: Path) -> None
 
 
 async def test_a_caller_beyond_the_limit_waits(folder: Path) -> None:
-    """R16, S58: per caller, before anybody is asked; the time to wait goes to the caller."""
+    """R16, S27, S58: per caller, before anybody is asked; the time to wait goes to the caller."""
     guarded = made(GuardConfig(policies=folder / "policies", limits=Limits(2, 3_600)))
     await guarded.open()
     outcomes = [await guarded.guard.decide(CALL, ALICE, {}) for _ in range(3)]
@@ -353,7 +353,7 @@ async def test_a_caller_beyond_the_limit_waits(folder: Path) -> None:
 
 
 async def test_decisions_of_this_process_are_logged_like_a_servers(folder: Path) -> None:
-    """Issue 5, item 2: in the store, required, under the request id that the caller is told."""
+    """Issue 5, item 2; S5, S63: in the store, required, under the request id that the caller is told."""
     store = StoreConfig(folder / "authz.db")
     config = GuardConfig(policies=folder / "policies", decision_log=DecisionLogConfig("required"), store=store)
     guarded = made(config)

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from authz.model import Client, Decision, Effect, Obligation, Part, Reason, Request, Resource, ToolInfo
 from authz.pep.pdp import PdpError
-from authz.pep.pdps.keys import caller_key, list_key, request_key
-from authz.pep.pdps.remembering import Remembering, RememberingLists
+from authz.pep.pdps.keys import caller_key, request_key
+from authz.pep.pdps.remembering import Remembering
 from authz.server.config import ConfigError
-from tests.pep.world import ALICE, EDITH, GLEN, ask, local_pdp
+from tests.pep.world import ALICE, GLEN, ask, local_pdp
 from tests.strategies import NOW
 
 if TYPE_CHECKING:
@@ -161,74 +161,22 @@ def test_times_that_are_none_or_too_long_are_refused(ttl: float) -> None:
     """Issue 5: short; refuse to start rather than run weak."""
     with pytest.raises(ConfigError):
         Remembering(Counting(), ttl=ttl)
-    with pytest.raises(ConfigError):
-        RememberingLists(Counting(), ttl=ttl)
 
 
-def test_lists_are_remembered_for_two_seconds_at_most() -> None:
-    """mcp.md 2b: the list cache lives a few seconds at most."""
+def test_a_cache_without_room_is_refused() -> None:
+    """Issue 5: bounded."""
     with pytest.raises(ConfigError):
-        RememberingLists(Counting(), ttl=2.1)
-    with pytest.raises(ConfigError):
-        RememberingLists(Counting(), most=0)
+        Remembering(Counting(), most=0)
 
 
 @pytest.mark.parametrize("more", [{"now": NOW}, {"entities": {("subject", "alice"): {"x": 1}}}])
 async def test_a_question_with_a_time_or_entities_of_its_own_is_not_remembered(more: dict[str, Any]) -> None:
     """Issue 5: keyed by everything that can change the answer; what the key does not hold is never reused."""
     pdp = Counting()
-    for door in (Remembering(pdp), RememberingLists(pdp)):
-        for _ in range(2):
-            await door.check(ask(**more))
-            await door.check_all([ask(**more)])
-    assert len(pdp.asked) == 8
-
-
-# --- Lists ----------------------------------------------------------------------------------
-
-
-async def test_a_list_is_asked_once_whatever_its_answers_are() -> None:
-    """mcp.md 2b: FastMCP lists before every call; the batch must be remembered per caller and catalogue."""
-    pdp, clock = Counting(effect=Effect.DENY), Clock()
-    lists = RememberingLists(pdp, ttl=1.0, clock=clock)
-    questions = [ask("a"), ask("b")]
-    first = await lists.check_all(questions)
-    assert await lists.check_all([ask("a"), ask("b")]) == tuple(first)
-    assert len(pdp.asked) == 2
-    for other in ([ask("b"), ask("a")], [ask("a")], [ask("a", EDITH), ask("b", EDITH)], questions * 2):
-        before = len(pdp.asked)
-        assert len(await lists.check_all(other)) == len(other)
-        assert len(pdp.asked) == before + len(other)
-    clock.now += 1.0
-    before = len(pdp.asked)
-    await lists.check_all(questions)
-    assert len(pdp.asked) == before + 2
-
-
-async def test_a_list_is_asked_again_after_any_answer_by_another_revision() -> None:
-    """Issue 5: dropped when the policy revision changes."""
-    pdp = Counting()
-    lists = RememberingLists(pdp)
-    await lists.check_all([ask()])
-    pdp.revision = "r2"
-    await lists.check(ask("other"))
-    (answer,) = await lists.check_all([ask()])
-    assert isinstance(answer, Decision)
-    assert answer.policy_revision == "r2"
-
-
-async def test_a_list_with_an_error_in_it_is_not_remembered() -> None:
-    """Issue 5: what is no decision is asked again."""
-
-    class Failing(Counting):
-        async def check_all(self, requests: Sequence[Request], *, request_id: str = "") -> Sequence[Answer]:
-            self.asked += requests
-            return [PdpError("down"), self.answer()]
-
-    pdp = Failing()
-    lists = RememberingLists(pdp)
+    door = Remembering(pdp)
     for _ in range(2):
-        await lists.check_all([ask("a"), ask("b")])
+        await door.check(ask(**more))
+        await door.check_all([ask(**more)])
     assert len(pdp.asked) == 4
 
 
@@ -293,12 +241,6 @@ def test_a_question_that_differs_in_any_one_field_has_another_key(request: Reque
         changed = replace(request, **{one.name: getattr(other, one.name)})
         same = _typed(getattr(request, one.name)) == _typed(getattr(other, one.name))
         assert (request_key(changed) == request_key(request)) is same, one.name
-
-
-@given(st.lists(_REQUESTS, max_size=2), st.lists(_REQUESTS, max_size=2))
-def test_two_lists_have_one_key_exactly_when_they_are_the_same(one: list[Request], other: list[Request]) -> None:
-    """Issue 5 (property): a list stands for its questions, in their order."""
-    assert (list_key(one) == list_key(other)) is (_typed(one) == _typed(other))
 
 
 @given(_REQUESTS, _REQUESTS)

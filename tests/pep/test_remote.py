@@ -127,7 +127,7 @@ async def test_threads_get_the_same_answers(running: Running) -> None:
         program.decide(question).effect for question in of_alice
     ]
     revision, (described,) = await asyncio.to_thread(pdp.describe, ["write_document"])
-    assert (described.arguments, described.entry_scopes) == ((("title",),), ("docs:write",))
+    assert (described.reads.arguments, described.entry_scopes) == ((("title",),), ("docs:write",))
     assert revision == decisions[0].policy_revision
     pdp.close()
     with pytest.raises(PdpError, match="closed"):
@@ -147,7 +147,7 @@ async def test_a_new_policy_decides_the_next_question(running: Running, policies
         assert after.effect is Effect.DENY
         assert after.reason is Reason.NO_ALLOW  # not INDETERMINATE: the text was there to be read
         _, (described,) = await pdp.describe(["write_document"])
-        assert described.arguments == (("text",), ("title",))
+        assert described.reads.arguments == (("text",), ("title",))
 
 
 async def test_more_tools_than_a_server_describes_are_refused(running: Running) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import logging
 import random
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from tests.mcp.world import guarded
 from tests.oauth.support import CALLBACK
 from tests.pep import gate_world
 from tests.pep.scripted import allow, answers_batches, scripted
+from tests.requirements.support import ask, message, write
 from tests.tokens.world import AUDIENCE, ISSUER, FixedKeys, NoHttp, claims, header, issuer, sign
 
 if TYPE_CHECKING:
@@ -23,34 +26,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from tests.mcp.world import World
     from tests.pep.scripted import Context, Method
-
-
-def message(method: str, **params: object) -> str:
-    """Return a request of the newer wire."""
-    meta = {
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "1"},
-        "io.modelcontextprotocol/clientCapabilities": {},
-    }
-    given = {**params, "_meta": {**meta, **params.pop("_meta", {})}}  # type: ignore[dict-item]  # a dict, by name
-    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": given})
-
-
-def write(**params: object) -> str:
-    """Return a call that Edith may make and Alice may not."""
-    return message("tools/call", name="write_document", arguments={"id": "d1", "title": "x"}, **params)
-
-
-async def ask(world: World, body: str, token: str = "") -> tuple[int, str]:
-    """Send a request; return the status and the whole answer."""
-    sent = json.loads(body)
-    headers = {"Mcp-Method": sent["method"]}
-    if "name" in sent["params"]:
-        headers["Mcp-Name"] = sent["params"]["name"]
-    answer = await world.post(body, token, **headers)
-    return answer.status_code, answer.text
 
 
 async def test_a_token_in_the_message_is_no_token(tmp_path: Path) -> None:
@@ -59,7 +35,7 @@ async def test_a_token_in_the_message_is_no_token(tmp_path: Path) -> None:
         alice, edith = world.token("alice"), world.token("edith")
         assert (await ask(world, write(), edith))[0] == 200
         for place in ("authorization", "Authorization", "io.modelcontextprotocol/authorization"):
-            hidden = write(_meta={place: {"type": "bearer", "token": edith}})
+            hidden = write(**{place: {"type": "bearer", "token": edith}})
             assert (await ask(world, hidden))[0] == 401
             status, text = await ask(world, hidden, alice)
             assert (status, "NO_ALLOW" in text, "d1 is now x" in text) == (200, True, False)
@@ -109,6 +85,22 @@ async def test_a_token_goes_no_further_than_the_guard(tmp_path: Path) -> None:
         everything = " ".join([*seen, *(repr(data) for _, data in script.asked)])
     for part in (token, *token.split(".")):
         assert part not in everything
+
+
+async def test_a_token_that_is_refused_is_recorded_by_its_digest(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """S62, S64, S99: why, and which one it was for whoever has it, and nothing that could be used."""
+    caplog.set_level(logging.INFO, "authz.pep")
+    async with guarded(tmp_path) as world:
+        good = world.token("edith")
+        bad = good[:-8] + ("A" * 8 if good[-8:] != "A" * 8 else "B" * 8)
+        assert (await ask(world, write(), bad))[0] == 401
+    (line,) = [line for line in caplog.messages if "token refused" in line]
+    assert "reason=bad_signature" in line
+    assert hashlib.sha256(bad.encode()).hexdigest() in line
+    assert "'127.0.0.1'" in line
+    assert not any(part in caplog.text for part in (*good.split("."), bad.rpartition(".")[2]))
 
 
 async def test_a_guarded_server_has_no_door_where_tokens_are_made(tmp_path: Path) -> None:

@@ -102,6 +102,14 @@ async def test_each_answer_has_one_record_whichever_call_gave_it(logged: Logged,
     assert [record["decision_id"] for record in logged.records()] == ids
 
 
+async def test_what_a_list_may_show_has_no_record(logged: Logged) -> None:
+    """L68: a question with unknown parts is about no call; 121 tools would be 121 records for each look at a list."""
+    async with logged.serving(Scripted()) as running:
+        assert (await running.stub.Check(ask(unknown=[v1.PART_ARGUMENTS]))).decision_id
+        asked = await running.stub.Check(ask())
+    assert [record["decision_id"] for record in logged.records()] == [asked.decision_id]
+
+
 @pytest.mark.parametrize("mode", MODES)
 async def test_many_calls_at_once_each_have_their_own_record(logged: Logged, mode: str) -> None:
     """Issue 3: log records = decisions, under 200 concurrent calls."""

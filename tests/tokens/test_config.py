@@ -253,7 +253,7 @@ audiences = ["{AUDIENCE}"]
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_would_weaken_a_check_is_refused_and_named(case: str, tmp_path: Path) -> None:
-    """Issue 4, item 1; S77: what weakens a check does not start, and unknown keys are refused."""
+    """Issue 4, item 1; S36, S57, S77: what weakens a check does not start, and unknown keys are refused."""
     text, expected = REFUSED[case]
     told = problems(text, tmp_path)
     assert expected in told

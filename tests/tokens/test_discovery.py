@@ -272,7 +272,7 @@ def document(**members: object) -> bytes:
     ],
 )
 def test_a_document_of_another_issuer_is_refused(issuer: object) -> None:
-    """C2: identical, byte for byte; CVE-2026-104056; threats 3d-30."""
+    """C2, S12: identical, byte for byte; CVE-2026-104056; threats 3d-30."""
     with pytest.raises(DiscoveryError):
         read_metadata(document(issuer=issuer), "https://issuer.example", HOME)
 

@@ -219,7 +219,7 @@ async def test_a_new_key_is_known_after_one_request_once_the_cooldown_is_over(is
 
 
 async def test_ten_thousand_unknown_keys_cause_one_request_in_a_cooldown(issuer: Issuer) -> None:
-    """CVE-2026-48524; issue 4, speed."""
+    """S34, CVE-2026-48524; issue 4, speed."""
     await issuer.finds()
     for cooldown in range(1, 4):
         issuer.clock.now += 30

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from authz.model import Attributes
     from authz.pep.identity import Identity
     from authz.pep.verdict import Verdict
 
@@ -16,9 +17,13 @@ _KEY: Final = "authz"
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A request whose caller is known. `verdict` is that of the message in its body, where one was asked about."""
+    """A request whose caller is known, and what policies may know of the connection.
+
+    `verdict` is that of the message in its body, where one was asked about.
+    """
 
     identity: Identity
+    context: Attributes
     verdict: Verdict | None = None
 
 

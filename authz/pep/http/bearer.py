@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import string
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from authz.errors import AuthzError
 from authz.pep.http.asgi import headers_named
+from authz.pep.uris import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,19 +74,3 @@ def in_query(query: bytes) -> bool:
 def issued_for(audience: Iterable[str], accepted: frozenset[str]) -> bool:
     """Say whether a token's audience holds one of those accepted, which are canonical (R6)."""
     return any(canonical(one) in accepted for one in audience)
-
-
-@lru_cache(maxsize=256)
-def canonical(identifier: str) -> str:
-    """Return a resource identifier as MCP compares it: scheme and host in lower case, no slash at the end (C3).
-
-    What is not a URL with a host, such as the id of an application, is compared as it is.
-    """
-    try:
-        parts = urlsplit(identifier)
-    except ValueError:
-        return identifier
-    if not parts.scheme or not parts.netloc or not identifier.isascii():
-        return identifier
-    rest = identifier[identifier.index("//") + 2 + len(parts.netloc) :]
-    return f"{parts.scheme.lower()}://{parts.netloc.lower()}{rest.removesuffix('/')}"

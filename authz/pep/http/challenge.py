@@ -51,9 +51,14 @@ def writable(scopes: Iterable[str]) -> tuple[str, ...] | None:
     return found
 
 
+def is_quotable(text: str) -> bool:
+    """Say whether a header can hold a text as it is."""
+    return _UNQUOTABLE.search(text) is None
+
+
 def refuse_unquotable(name: str, text: str) -> None:
     """Raise `ValueError` for a text of the configuration that no header can hold as it is."""
-    if not text or _UNQUOTABLE.search(text):
+    if not text or not is_quotable(text):
         raise ValueError(f"`{name}` must be printable ASCII without quotes and backslashes, and not empty")
 
 

@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from authz.errors import AuthzError
 
 if TYPE_CHECKING:
     from authz.pep.http.asgi import ASGIApp, Event, Receive, Scope, Send
+    from authz.pep.opening import Protection
 
 LOG: Final = logging.getLogger("authz.pep")
 _STARTED: Final = frozenset({"lifespan.startup.complete", "lifespan.startup.failed"})
 _ENDED: Final = frozenset({"lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"})
 
 
-class Opening(Protocol):
-    """What has to be open while requests are served."""
-
-    async def open(self) -> None:
-        """Open it in the running event loop; again is no harm."""
-
-    async def close(self) -> None:
-        """Close it; again is no harm."""
-
-
-async def run_lifespan(app: ASGIApp, doors: Opening, scope: Scope, receive: Receive, send: Send) -> None:
+async def run_lifespan(app: ASGIApp, protection: Protection, scope: Scope, receive: Receive, send: Send) -> None:
     """Run the lifespan of an application inside that of the protection.
 
     A protection that cannot be opened fails the start, with one line that says why. An application
@@ -34,20 +25,22 @@ async def run_lifespan(app: ASGIApp, doors: Opening, scope: Scope, receive: Rece
     """
     startup = await receive()
     try:
-        await doors.open()
+        await protection.open()
     except Exception as error:  # whatever it is, nothing may be served
         if not isinstance(error, AuthzError):
             LOG.exception("the guard cannot be opened")
-        await _closed(doors)
+        await _closed(protection)
         await send({"type": "lifespan.startup.failed", "message": f"the guard cannot be opened: {_one_line(error)}"})
         return
     try:
-        await _inside(app, doors, scope, startup, receive, send)
+        await _inside(app, protection, scope, startup, receive, send)
     finally:
-        await _closed(doors)
+        await _closed(protection)
 
 
-async def _inside(app: ASGIApp, doors: Opening, scope: Scope, startup: Event, receive: Receive, send: Send) -> None:
+async def _inside(
+    app: ASGIApp, protection: Protection, scope: Scope, startup: Event, receive: Receive, send: Send
+) -> None:
     pending = [startup]
     answered = False
 
@@ -58,7 +51,7 @@ async def _inside(app: ASGIApp, doors: Opening, scope: Scope, startup: Event, re
         nonlocal answered
         answered = answered or event["type"] in _STARTED
         if event["type"] in _ENDED:
-            await _closed(doors)  # the server may end the process as soon as it hears of the end
+            await _closed(protection)  # the server may end the process as soon as it hears of the end
         await send(event)
 
     try:
@@ -73,10 +66,10 @@ async def _inside(app: ASGIApp, doors: Opening, scope: Scope, startup: Event, re
         await closing({"type": "lifespan.shutdown.complete"})
 
 
-async def _closed(doors: Opening) -> None:
+async def _closed(protection: Protection) -> None:
     """Close, and let nothing that goes wrong with it hide how the application ended."""
     with suppress(Exception):
-        await doors.close()
+        await protection.close()
 
 
 def _one_line(error: Exception) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -13,13 +12,14 @@ from authz.errors import AuthzError
 from authz.pep.guard import MOST_QUESTIONS
 from authz.pep.http.asgi import Answer, json_answer
 from authz.pep.http.challenge import writable
+from authz.tokens.endpoints import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from authz.pep.catalogue import Item
     from authz.pep.guard import Guard
-    from authz.pep.pdp import ToolDescription
+    from authz.wire.enforcement import Description
 
 LOG: Final = logging.getLogger("authz.pep")
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
@@ -50,16 +50,6 @@ def metadata_url(resource: str) -> str:
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
         raise ValueError("`resource` must be an https URL; http is taken on loopback only")
     return f"{parts.scheme}://{parts.netloc}{WELL_KNOWN}{parts.path.removesuffix('/')}"
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether a host, in lower case and without brackets, is this machine by any of its names."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Metadata:
@@ -154,14 +144,14 @@ class ComputedScopes:
 
 async def _minimal(guard: Guard) -> tuple[str, ...]:
     items = await guard.catalogue.tools()
-    described: list[ToolDescription] = []
+    described: list[Description] = []
     for start in range(0, len(items), MOST_QUESTIONS):
         names = [item.name for item in items[start : start + MOST_QUESTIONS]]
         described += (await guard.pdp.describe(names))[1]
     return minimal_scopes(items, described)
 
 
-def minimal_scopes(items: Sequence[Item], described: Sequence[ToolDescription]) -> tuple[str, ...]:
+def minimal_scopes(items: Sequence[Item], described: Sequence[Description]) -> tuple[str, ...]:
     """Return the scopes that the tools ask for which only read; sorted.
 
     Where no tool says of itself that it only reads, those of the tools that ask for the fewest. A

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
     from authz.model import Request
-    from authz.pep.pdp import Answer, ToolDescription
+    from authz.pdp.reads import ToolReads
+    from authz.pep.pdp import Answer
     from authz.pep.pdps.needs import Needs
 
 Method: TypeAlias = Literal["Check", "BatchCheck", "DescribeTools"]
@@ -61,7 +62,7 @@ def exchange(needs: Needs, requests: Sequence[Request], request_id: str) -> Exch
     for _ in range(_ROUNDS):
         known = yield from _needed(needs, tools, wanted)
         sent[known.revision] = known
-        reads = {tool: together([one.tools[tool] for one in sent.values()]) for tool in tools}
+        reads = {tool: together([one.tools[tool].reads for one in sent.values()]) for tool in tools}
         asked = [(request, reads[request.tool]) for request in requests]
         wanted, answers = yield from _single(*asked[0], request_id) if len(asked) == 1 else _batch(asked, request_id)
         if wanted in sent:
@@ -91,13 +92,13 @@ def description(tools: Sequence[str]) -> Generator[Outgoing, bytes, Known]:
     return described((yield Outgoing("DescribeTools", describe_request(tools))), tools)
 
 
-def _single(request: Request, reads: ToolDescription, request_id: str) -> Round:
+def _single(request: Request, reads: ToolReads, request_id: str) -> Round:
     message = check_message(request, reads, request_id)
     decision = check_answer((yield Outgoing("Check", message.SerializeToString())), request)
     return decision.policy_revision, (decision,)
 
 
-def _batch(asked: Sequence[tuple[Request, ToolDescription]], request_id: str) -> Round:
+def _batch(asked: Sequence[tuple[Request, ToolReads]], request_id: str) -> Round:
     message, spoilt = batch_message(asked, request_id)
     sent = [request for index, (request, _) in enumerate(asked) if index not in spoilt]
     revision, given = batch_answers((yield Outgoing("BatchCheck", message.SerializeToString())), sent)

@@ -107,8 +107,8 @@ def connection(targets: str | Sequence[str], *, tls: Tls | None = None, insecure
     if tls is None:
         if not insecure and not all(map(_is_local, listed)):
             raise ConfigError(
-                f"`{target}` may be another machine and the connection is not encrypted: set up TLS, "
-                "or say `insecure` if something else protects it"
+                f"`{target}` may be another machine and the connection is not encrypted: set up TLS "
+                "(`[pdp_tls]` in a guard file), or in Python say `insecure` if something else protects it"
             )
         return Connection(target, None, _OPTIONS)
     if target.startswith("unix:"):

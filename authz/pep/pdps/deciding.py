@@ -54,9 +54,9 @@ def _tls(config: GuardConfig) -> Tls | None:
 def _remembering(config: GuardConfig, pdp: Pdp) -> Pdp:
     if config.remember <= 0:
         return pdp
-    from authz.pep.pdps.remembering import MAX_LIST_TTL_S, Remembering, RememberingLists  # noqa: PLC0415  # as above
+    from authz.pep.pdps.remembering import Remembering  # noqa: PLC0415  # as above
 
-    return RememberingLists(Remembering(pdp, ttl=config.remember), ttl=min(config.remember, MAX_LIST_TTL_S))
+    return Remembering(pdp, ttl=config.remember)
 
 
 async def _keeping(config: GuardConfig, stack: AsyncExitStack) -> Keeping:

@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from authz.pdp.reads import PolicyReads
-from authz.pep.pdp import ToolDescription
 from authz.server.reload import in_thread
+from authz.wire.enforcement import Description
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,10 +25,10 @@ class Descriptions:
         """Begin with none."""
         self.program = program
         self._reads: PolicyReads | None = None
-        self._known: dict[str, ToolDescription] = {}
+        self._known: dict[str, Description] = {}
         self._one_at_a_time = asyncio.Lock()
 
-    async def of(self, tools: Sequence[str]) -> tuple[ToolDescription, ...]:
+    async def of(self, tools: Sequence[str]) -> tuple[Description, ...]:
         """Return what the program reads for tools; a large policy takes a while, so a thread finds it out."""
         known = self._known
         if missing := [tool for tool in dict.fromkeys(tools) if tool not in known]:
@@ -42,18 +42,8 @@ class Descriptions:
         self._known |= {name: one for name, one in found.items() if one.known and len(name) <= _LONGEST_KEPT_NAME}
         return answer
 
-    def _described(self, tool: str) -> ToolDescription:
+    def _described(self, tool: str) -> Description:
         """Work out what the program reads for a tool. Called in a thread, one at a time."""
         if self._reads is None:
             self._reads = PolicyReads(self.program.policy)
-        reads = self._reads.of(tool)
-        return ToolDescription(
-            tool,
-            reads.known,
-            reads.arguments,
-            reads.context,
-            reads.resource,
-            reads.subject,
-            reads.client,
-            self.program.entry_scopes(tool),
-        )
+        return Description(tool, self._reads.of(tool), self.program.entry_scopes(tool))

@@ -10,12 +10,9 @@ import dataclasses
 import json
 from hashlib import sha256
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from authz.model import CALLER, Client, Request, Resource, ToolInfo
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _NOT_ASKED: Final = frozenset({"now", "entities"})
 """Fields that a question of an enforcement point does not have; see `is_plain`."""
@@ -45,11 +42,6 @@ def caller_key(request: Request) -> bytes:
 def request_key(request: Request) -> bytes:
     """Return what is the same for the same requests, and for no others."""
     return _digest((_caller(request), _question(request)))
-
-
-def list_key(requests: Sequence[Request]) -> bytes:
-    """Return what is the same for the same requests in the same order, and for no others."""
-    return _digest([(_caller(request), _question(request)) for request in requests])
 
 
 def _digest(value: object) -> bytes:

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from authz.audit.writer import Writer
     from authz.model import Decision, Request
     from authz.pdp.program import Program
-    from authz.pep.pdp import Answer, ToolDescription
+    from authz.pep.pdp import Answer
     from authz.server.deciding import Complete
+    from authz.wire.enforcement import Description
 
 _BREATH: Final = 100  # questions of a batch between two chances for other tasks
 _HERE: Final = Asker("in process")
@@ -126,7 +127,7 @@ class LocalPdp:
         unkept += made.unkept
         return made.decision
 
-    async def describe(self, tools: Sequence[str]) -> tuple[str, tuple[ToolDescription, ...]]:
+    async def describe(self, tools: Sequence[str]) -> tuple[str, tuple[Description, ...]]:
         """Return the active revision and what it reads for these tools. Raises `PdpError`."""
         program = self._program()
         if self._descriptions is None or self._descriptions.program is not program:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from authz.pep.pdp import PdpError, ToolDescription
+from authz.pdp.reads import joined
+from authz.pep.pdp import PdpError
 from authz.v1 import enforcement_pb2 as v1
 from authz.wire import enforcement as wire
 from authz.wire.strict import message_strictly, revision_strictly
@@ -12,7 +14,7 @@ from authz.wire.strict import message_strictly, revision_strictly
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from authz.pdp.reads import Paths
+    from authz.pdp.reads import ToolReads
 
 MOST_TOOLS: Final = 10_000
 """Tools that rules speak of whose needs are remembered."""
@@ -27,7 +29,7 @@ class Known(NamedTuple):
     """What one revision needs for some tools."""
 
     revision: str
-    tools: Mapping[str, ToolDescription]
+    tools: Mapping[str, wire.Description]
 
 
 class Needs:
@@ -72,40 +74,9 @@ def described(data: bytes, tools: Sequence[str]) -> Known:
     revision, found = wire.descriptions_from(message_strictly(v1.DescribeToolsResponse, data))
     if [one.tool for one in found] != list(tools):
         raise PdpError("the server described other tools than it was asked about")
-    return Known(revision_strictly(revision), {one.tool: description(one) for one in found})
+    return Known(revision_strictly(revision), {one.tool: one for one in found})
 
 
-def description(found: wire.Description) -> ToolDescription:
-    """Return a tool's description under the names that an enforcement point uses."""
-    reads = found.reads
-    return ToolDescription(
-        found.tool,
-        reads.known,
-        reads.arguments,
-        reads.context,
-        reads.resource,
-        reads.subject,
-        reads.client,
-        found.entry_scopes,
-    )
-
-
-def together(descriptions: Sequence[ToolDescription]) -> ToolDescription:
-    """Return what several revisions need for one tool, all together."""
-    first = descriptions[0]
-    if len(descriptions) == 1:
-        return first
-
-    def union(paths: Iterable[Paths]) -> Paths:
-        return tuple(sorted({path for some in paths for path in some}))
-
-    return ToolDescription(
-        first.tool,
-        any(one.known for one in descriptions),
-        union(one.arguments for one in descriptions),
-        union(one.context for one in descriptions),
-        union(one.resource for one in descriptions),
-        union(one.subject for one in descriptions),
-        union(one.client for one in descriptions),
-        first.entry_scopes,
-    )
+def together(reads: Sequence[ToolReads]) -> ToolReads:
+    """Return what several revisions read for one tool, all together."""
+    return reduce(joined, reads)

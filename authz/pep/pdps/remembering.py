@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from authz.model import Decision, Effect
-from authz.pep.pdps.keys import is_plain, list_key, request_key
+from authz.pep.pdps.keys import is_plain, request_key
 from authz.server.config import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from authz.model import Request
-    from authz.pep.pdp import Answer, Pdp, ToolDescription
-
-T = TypeVar("T")
+    from authz.pep.pdp import Answer, Pdp
+    from authz.wire.enforcement import Description
 
 MAX_TTL_S: Final = 60.0
-MAX_LIST_TTL_S: Final = 2.0
 
 
 class Remembering:
@@ -35,7 +33,7 @@ class Remembering:
     ) -> None:
         """Remember at most so many answers of `pdp`, each for `ttl` seconds. Raises `ConfigError` beyond 60."""
         self._pdp = pdp
-        self._kept: _Kept[Decision] = _Kept(ttl, MAX_TTL_S, most, clock)
+        self._kept = _Kept(ttl, most, clock)
 
     async def check(self, request: Request, *, request_id: str = "") -> Decision:
         """Return the decision, or the remembered one of the very same question. Raises `PdpError`."""
@@ -58,54 +56,7 @@ class Remembering:
         self._kept.heard(*revisions(answers))
         return answers
 
-    async def describe(self, tools: Sequence[str]) -> tuple[str, tuple[ToolDescription, ...]]:
-        """Return what the active revision reads. Raises `PdpError`."""
-        revision, described = await self._pdp.describe(tools)
-        self._kept.heard(revision)
-        return revision, described
-
-    async def close(self) -> None:
-        """Forget everything, and close what is asked."""
-        self._kept.clear()
-        await self._pdp.close()
-
-
-class RememberingLists:
-    """Remembers the answers to whole lists of questions, whatever they are; single checks are asked each time.
-
-    A server that lists its tools before every call would otherwise ask about all of them each time.
-    """
-
-    def __init__(
-        self, pdp: Pdp, *, ttl: float = 1.0, most: int = 1_000, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """Remember at most so many lists of `pdp`'s answers, each for `ttl` seconds. Raises `ConfigError` beyond 2."""
-        self._pdp = pdp
-        self._kept: _Kept[tuple[Decision, ...]] = _Kept(ttl, MAX_LIST_TTL_S, most, clock)
-
-    async def check(self, request: Request, *, request_id: str = "") -> Decision:
-        """Return the decision. Raises `PdpError`."""
-        decision = await self._pdp.check(request, request_id=request_id)
-        self._kept.heard(decision.policy_revision)
-        return decision
-
-    async def check_all(self, requests: Sequence[Request], *, request_id: str = "") -> Sequence[Answer]:
-        """Return the answers, or the remembered ones to the very same questions. Raises `PdpError`."""
-        if not all(map(is_plain, requests)):
-            return await self._pdp.check_all(requests, request_id=request_id)
-        key = list_key(requests)
-        found = self._kept.get(key)
-        if found is not None:
-            return found
-        asked = self._kept.asking()
-        answers = await self._pdp.check_all(requests, request_id=request_id)
-        self._kept.heard(*revisions(answers))
-        decisions = tuple(answer for answer in answers if isinstance(answer, Decision))
-        if len(decisions) == len(requests) == len(answers):
-            self._kept.put(key, decisions, asked)
-        return answers
-
-    async def describe(self, tools: Sequence[str]) -> tuple[str, tuple[ToolDescription, ...]]:
+    async def describe(self, tools: Sequence[str]) -> tuple[str, tuple[Description, ...]]:
         """Return what the active revision reads. Raises `PdpError`."""
         revision, described = await self._pdp.describe(tools)
         self._kept.heard(revision)
@@ -122,14 +73,14 @@ def revisions(answers: Sequence[Answer]) -> set[str]:
     return {answer.policy_revision for answer in answers if isinstance(answer, Decision)}
 
 
-class _Kept(Generic[T]):
+class _Kept:
     """What is remembered of one revision, the longest unused forgotten first."""
 
     __slots__ = ("_clock", "_entries", "_most", "_revision", "_ttl", "_turn")
 
-    def __init__(self, ttl: float, longest: float, most: int, clock: Callable[[], float]) -> None:
-        if not 0 < ttl <= longest:
-            raise ConfigError(f"answers are remembered for more than 0 and at most {longest:g} seconds, not {ttl:g}")
+    def __init__(self, ttl: float, most: int, clock: Callable[[], float]) -> None:
+        if not 0 < ttl <= MAX_TTL_S:
+            raise ConfigError(f"answers are remembered for more than 0 and at most {MAX_TTL_S:g} seconds, not {ttl:g}")
         if most < 1:
             raise ConfigError("remember at least one answer, or none by leaving this out")
         self._ttl = ttl
@@ -137,9 +88,9 @@ class _Kept(Generic[T]):
         self._clock = clock
         self._revision = ""
         self._turn = 0
-        self._entries: OrderedDict[bytes, tuple[float, T]] = OrderedDict()
+        self._entries: OrderedDict[bytes, tuple[float, Decision]] = OrderedDict()
 
-    def get(self, key: bytes) -> T | None:
+    def get(self, key: bytes) -> Decision | None:
         """Return what is remembered, None where that is nothing or too old."""
         found = self._entries.get(key)
         if found is None:
@@ -162,7 +113,7 @@ class _Kept(Generic[T]):
             self._turn += bool(self._revision)  # the first one changes nothing
             self._revision = heard[0] if len(heard) == 1 else ""
 
-    def put(self, key: bytes, answer: T, asked: tuple[int, float]) -> None:
+    def put(self, key: bytes, answer: Decision, asked: tuple[int, float]) -> None:
         """Remember an answer, unless the policy has changed since it was asked for: it may be the older one."""
         turn, at = asked
         if turn == self._turn and self._revision:

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
     from authz.model import Decision, Request
-    from authz.pep.pdp import Answer, ToolDescription
+    from authz.pep.pdp import Answer
     from authz.pep.pdps.asking import Method, Outgoing
     from authz.pep.pdps.channel import Tls
     from authz.pep.pdps.needs import Known
+    from authz.wire.enforcement import Description
 
     T = TypeVar("T")
     Send = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
@@ -66,7 +67,7 @@ class RemotePdp:
         """Return the answers to at most 1000 questions of one caller. Raises `PdpError`."""
         return await self._ask(requests, request_id) if requests else ()
 
-    async def describe(self, tools: Sequence[str]) -> tuple[str, tuple[ToolDescription, ...]]:
+    async def describe(self, tools: Sequence[str]) -> tuple[str, tuple[Description, ...]]:
         """Return the active revision and what it reads for at most 1000 tools. Raises `PdpError`."""
         if len(tools) > MOST_NAMES:
             raise PdpError(f"a server describes at most {MOST_NAMES} tools at a time")

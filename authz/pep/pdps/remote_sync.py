@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
     from authz.model import Decision, Request
-    from authz.pep.pdp import Answer, ToolDescription
+    from authz.pep.pdp import Answer
     from authz.pep.pdps.asking import Method, Outgoing
     from authz.pep.pdps.channel import Tls
+    from authz.wire.enforcement import Description
 
     T = TypeVar("T")
     Send = grpc.UnaryUnaryMultiCallable[bytes, bytes]
@@ -56,7 +57,7 @@ class SyncRemotePdp:
         """Return the answers to at most 1000 questions of one caller. Raises `PdpError`."""
         return self._run(exchange(self._needs, requests, request_id)) if requests else ()
 
-    def describe(self, tools: Sequence[str]) -> tuple[str, tuple[ToolDescription, ...]]:
+    def describe(self, tools: Sequence[str]) -> tuple[str, tuple[Description, ...]]:
         """Return the active revision and what it reads for at most 1000 tools. Raises `PdpError`."""
         if len(tools) > MOST_NAMES:
             raise PdpError(f"a server describes at most {MOST_NAMES} tools at a time")

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from authz.pep.config import GuardConfigError
-from authz.pep.http.bearer import canonical
+from authz.pep.uris import canonical
 
 if TYPE_CHECKING:
-    from authz.pep.config import Challenge, GuardConfig
+    from authz.pep.config import GuardConfig
+    from authz.pep.http.challenge import Mode
     from authz.tokens.config import Tokens
 
 
 @dataclass(frozen=True, slots=True)
-class DoorSettings:
+class GateSettings:
     """The settings of a server that is reached over HTTP; see `GuardConfig`."""
 
     resource: str
@@ -25,17 +26,22 @@ class DoorSettings:
     authorization_servers: tuple[str, ...]
     """At least one (R2)."""
     scopes_supported: tuple[str, ...] | None
-    challenge: Challenge
+    challenge: Mode
     max_body: int
     open_paths: frozenset[str]
     allowed_origins: frozenset[str]
+    fresh_tools: tuple[str, ...]
+    """Of the issuers' file."""
 
 
-def door_settings(config: GuardConfig, issuers: Tokens | None) -> DoorSettings:
+def gate_settings(config: GuardConfig, issuers: Tokens | None) -> GateSettings:
     """Fill in what may be left out. Raises `GuardConfigError` for what may not: `resource`, and issuers of tokens."""
     problems = []
     if not config.resource:
-        problems.append('`resource` is missing: this server\'s own URL, as in `resource = "https://mcp.example/mcp"`')
+        problems.append(
+            '`resource` is missing: this server\'s own URL, as in `resource = "https://mcp.example/mcp"`; '
+            "a server that is not reached over HTTP takes `protect_local`"
+        )
     if issuers is None:
         problems.append("`issuers` is missing: the file that says whose tokens count, without which anyone could call")
     servers = config.authorization_servers or _servers(issuers)
@@ -43,7 +49,7 @@ def door_settings(config: GuardConfig, issuers: Tokens | None) -> DoorSettings:
         problems.append("`authorization_servers` is missing: where clients get tokens, which no issuer's name says")
     if problems or issuers is None:
         raise GuardConfigError(*problems)
-    return DoorSettings(
+    return GateSettings(
         resource=config.resource,
         audiences=accepted_audiences(config),
         realm=config.realm or urlsplit(config.resource).netloc,
@@ -53,6 +59,7 @@ def door_settings(config: GuardConfig, issuers: Tokens | None) -> DoorSettings:
         max_body=config.max_body,
         open_paths=config.open_paths,
         allowed_origins=config.allowed_origins,
+        fresh_tools=issuers.fresh_tools,
     )
 
 
