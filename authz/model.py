@@ -270,9 +270,7 @@ class Request:
         Both were checked, so nothing is checked again: a caller of many questions is looked at once.
         """
         copy = object.__new__(Request)
-        for put, value in zip(_PUT_QUESTION, _question(self), strict=True):
-            put(copy, value)
-        for put, value in zip(_PUT_CALLER, _caller(caller), strict=True):
+        for put, value in zip(_PUT, _question(self) + _caller(caller), strict=True):
             put(copy, value)
         return copy
 
@@ -294,8 +292,7 @@ CALLER: Final = (
 _question: Final = attrgetter(*_QUESTION)
 _caller: Final = attrgetter(*CALLER)
 # The slots themselves: lists of tools copy hundreds of requests, and `object.__setattr__` takes twice as long.
-_PUT_QUESTION: Final = tuple(Request.__dict__[name].__set__ for name in _QUESTION)
-_PUT_CALLER: Final = tuple(Request.__dict__[name].__set__ for name in CALLER)
+_PUT: Final = tuple(Request.__dict__[name].__set__ for name in (*_QUESTION, *CALLER))
 
 
 def _names(request: Request) -> tuple[list[str], list[Sequence[str]]]:

@@ -1,13 +1,13 @@
 """The MCP servers whose guard is measured, their policy and their callers.
 
-`python -m scripts.mcp_world bare|local|remote FOLDER DESCRIPTOR` serves one of them over Streamable HTTP, on a
-socket that listens already.
+`python -m scripts.mcp_world FOLDER DESCRIPTOR…` serves one of each kind over Streamable HTTP, on sockets that
+listen already.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import os
 import secrets
 import socket
 import sys
@@ -30,6 +30,8 @@ from authz.pep.mapping import Rule, Touches
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+KINDS: Final = ("bare", "local", "remote")
+"""Servers without a guard, with one that decides itself, and with one that asks a server on a Unix socket."""
 TOOLS: Final = 121
 ISSUER: Final = "https://idp.example/"
 CALLED: Final = "tool_0"
@@ -141,7 +143,7 @@ def fastmcp_server(kind: str, folder: Path) -> FastMCP[Any]:
     return server
 
 
-def echo(id: str, path: str = "") -> str:  # noqa: A002  # its public name
+async def echo(id: str, path: str = "") -> str:  # noqa: A002  # its public name
     """Do next to nothing."""
     return f"{id} {path}"
 
@@ -153,12 +155,14 @@ def _app(kind: str, folder: Path) -> ASGIApp:
     return guarded_mcp.protect(server, config(folder, kind))
 
 
-def _serve(kind: str, folder: Path, descriptor: int) -> None:
-    with socket.socket(fileno=descriptor) as listening:
+async def _serve(folder: Path, descriptors: list[int]) -> None:
+    """Serve until the process is terminated; all in one event loop, since one is called at a time."""
+    served = []
+    for kind, descriptor in zip(KINDS, descriptors, strict=True):
         server = uvicorn.Server(uvicorn.Config(_app(kind, folder), log_level="error", lifespan="on", ws="none"))
-        server.run([listening])
+        served.append(server._serve([socket.socket(fileno=descriptor)]))  # noqa: SLF001  # `serve` wants the signals
+    await asyncio.gather(*served)
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
-    os._exit(0)  # nothing that is left waits for anything
+    asyncio.run(_serve(Path(sys.argv[1]), [int(descriptor) for descriptor in sys.argv[2:]]))

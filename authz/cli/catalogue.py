@@ -10,7 +10,7 @@ from authz.cli.questions import opened
 from authz.cli.render import GREEN, RED, Paint, printable
 from authz.json_form import decision_to_json
 from authz.lang.checked import Names
-from authz.pap.tools import MAX_BYTES, CatalogueError, read_catalogue
+from authz.pap.catalogue.tools import MAX_BYTES, CatalogueError, read_catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from authz.lang.ast import Mode
     from authz.lang.checked import Block, CheckedPolicySet
     from authz.model import Decision
-    from authz.pap.tools import Catalogue
+    from authz.pap.catalogue.tools import Catalogue
 
 
 class Tool(NamedTuple):

@@ -14,10 +14,10 @@ from authz.cli.failures import Command, count, print_json, reported
 from authz.cli.options import format_option
 from authz.cli.render import printable
 from authz.errors import LoadError
-from authz.pap.drafting import POLICY_NAME, TESTS_NAME, Draft, draft, is_prefix
+from authz.pap.catalogue.drafting import POLICY_NAME, TESTS_NAME, Draft, draft, is_prefix
+from authz.pap.catalogue.tools import CatalogueError
 from authz.pap.loader import ReadFile, load_files, load_test_files
 from authz.pap.testing import run_tests
-from authz.pap.tools import CatalogueError
 
 
 @click.command("init", cls=Command, example="authz-eval init policies/new --tools tools.json")

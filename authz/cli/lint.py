@@ -45,6 +45,6 @@ def _warnings(policies: str, tools_file: str | None) -> tuple[Diagnostic, ...]:
     if tools_file is None:
         return loaded.warnings
     from authz.cli.catalogue import opened_catalogue  # noqa: PLC0415  # most calls compare with nothing
-    from authz.pap.fitting import fit  # noqa: PLC0415  # as above
+    from authz.pap.catalogue.fitting import fit  # noqa: PLC0415  # as above
 
     return in_order([*loaded.warnings, *fit(loaded.checked, opened_catalogue(tools_file))])

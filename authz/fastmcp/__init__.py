@@ -10,7 +10,7 @@ items        what FastMCP lists, as the guard asks about it
 resolving    which tool a call runs, where its name does not say it
 results      what FastMCP's handlers return ↔ the JSON form that obligations work on
 schemas      the look at a tool's schema that would list all tools before every call
-tokens       a validated caller in FastMCP's form, and a verifier for FastMCP's own auth settings
+tokens       a verifier for FastMCP's own auth settings
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastmcp.exceptions import DisabledError, FastMCPError, NotFoundError
 from fastmcp.server.dependencies import bind_request_context, fastmcp_request_ctx
 from fastmcp.server.middleware import Middleware
+from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolRequestParams, GetPromptRequestParams, ReadResourceRequestParams
 
 from authz.errors import InvalidRequestError
@@ -152,6 +153,10 @@ async def _called(context: Context, call_next: Next) -> dict[str, Any]:
     except FastMCPError as error:
         if context.method == "tools/call":
             return failed(str(error))
+        raise ObligationError(UNTOLD) from error
+    except MCPError as error:
+        if context.method == "tools/call":
+            raise  # of middleware, or the user is sent somewhere: what a tool raises has become a `ToolError`
         raise ObligationError(UNTOLD) from error
     return to_json(result, str(getattr(context.message, "uri", "")))
 

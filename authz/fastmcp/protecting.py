@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from fastmcp import FastMCP
+from fastmcp.server.auth import AccessToken
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from starlette.authentication import AuthCredentials
@@ -16,9 +17,8 @@ from authz.fastmcp.callers import note_gate
 from authz.fastmcp.catalogue import ServerCatalogue
 from authz.fastmcp.middleware import AuthzMiddleware
 from authz.fastmcp.schemas import schemas_of
-from authz.fastmcp.tokens import access_token
 from authz.mcp.protecting import ProtectError
-from authz.mcp.verifier import matching
+from authz.mcp.verifier import access_token, matching
 from authz.pep.config import GuardConfig
 from authz.pep.http.gate import Gate
 from authz.pep.opening import protection
@@ -72,7 +72,7 @@ def protect(
 
     def admit(scope: Scope, caller: Caller, token: str) -> None:
         """Tell FastMCP who calls: `get_access_token()` knows, and sessions belong to their caller (R20)."""
-        known = access_token(caller, token, matching(caller.audience, settings.audiences))
+        known = access_token(AccessToken, caller, token, matching(caller.audience, settings.audiences))
         scope["user"] = AuthenticatedUser(known)
         scope["auth"] = AuthCredentials(known.scopes)
         note_gate(scope, opened)

@@ -1,4 +1,4 @@
-"""A validated caller in FastMCP's form, and a verifier for those who use FastMCP's own auth settings."""
+"""A verifier of tokens for those who use FastMCP's own auth settings."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 from fastmcp.server.auth import AccessToken, TokenVerifier
 
-from authz.mcp.verifier import accepted, validated
+from authz.mcp.verifier import accepted, access_token, validated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from authz.tokens.caller import Caller
     from authz.tokens.service import TokenService
 
 
@@ -39,24 +38,4 @@ class AuthzTokenVerifier(TokenVerifier):
     async def verify_token(self, token: str) -> AccessToken | None:
         """Return what a token says, None for one that is refused, for whatever reason."""
         found = await validated(self._tokens, token, self._audiences)
-        return None if found is None else access_token(found[0], token, found[1])
-
-
-def access_token(caller: Caller, token: str, resource: str) -> AccessToken:
-    """Return a caller in the form that `get_access_token()` gives to tools, and that sessions are bound to."""
-    return AccessToken(
-        token=token,
-        client_id=caller.client,
-        scopes=list(caller.scopes),
-        expires_at=int(caller.expires_at),
-        resource=resource or None,
-        subject=caller.subject,
-        claims={
-            **caller.claims,
-            "iss": caller.issuer,
-            "sub": caller.subject,
-            "tenant": caller.tenant,
-            "roles": list(caller.roles),
-            "jti": caller.token_id,
-        },
-    )
+        return None if found is None else access_token(AccessToken, found[0], token, found[1])

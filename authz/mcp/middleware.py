@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from mcp.server.request_state import RequestStateBoundary
@@ -26,6 +27,8 @@ from authz.pep.pdp import PdpError
 from authz.pep.verdict import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
     from mcp.server.lowlevel import Server
 
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     Context = ServerRequestContext[Any, Any]
 
 _LOG: Final = logging.getLogger("authz.pep")
+_GATE: Final = "authz.mcp"
 
 
 class AuthzMiddleware:
@@ -85,7 +89,7 @@ class AuthzMiddleware:
     async def _admitted(self, ctx: Context) -> Admitted | None:
         """Return who sent a message: over HTTP whom the gate let in, and else whom the settings name."""
         if ctx.request is not None:
-            entry, missing = admitted(getattr(ctx.request, "scope", {})), PAST_THE_GATE
+            entry, missing = self._through_the_gate(getattr(ctx.request, "scope", {})), PAST_THE_GATE
         else:
             identity = await self._configured()
             context: Attributes = {"transport": "stdio", "protocol_version": ctx.protocol_version}
@@ -94,6 +98,11 @@ class AuthzMiddleware:
         if entry is None:
             _LOG.warning("not_admitted method=%s: %s", shown(ctx.method), missing)
         return entry
+
+    def _through_the_gate(self, scope: MutableMapping[str, Any]) -> Admitted | None:
+        """Return whom a gate let in; another server's gate, around this one, has asked another policy."""
+        entry = admitted(scope)
+        return entry if entry is None or scope["state"].get(_GATE) is self._protection else replace(entry, verdict=None)
 
     @property
     def _guard(self) -> Guard:
@@ -146,10 +155,12 @@ class AuthzMiddleware:
         if verdict.decision is None or not verdict.decision.obligations or error.code == URL_ELICITATION_REQUIRED:
             raise error
         message = verdict.message
+        if error.message == f"Unknown resource: {message.params.get('uri')}":
+            raise error  # nothing has run
         if message.method != "tools/call":
             raise ObligationError(UNTOLD) from error
         if await self._guard.catalogue.tool(message.params["name"]) is None:
-            raise error  # nothing has run
+            raise error  # as above
         text = TextContent(type="text", text=error.message)
         return dumped(CallToolResult(content=[text], is_error=True))
 
@@ -167,6 +178,11 @@ class AuthzMiddleware:
         if isinstance(seen, Verdict):
             refuse(seen)
         return private(seen, ctx.protocol_version, MOST_TTL)
+
+
+def note_gate(scope: MutableMapping[str, Any], protection: Protection) -> None:
+    """Note in a request's scope whose gate it came through."""
+    scope["state"][_GATE] = protection
 
 
 def dumped(result: HandlerResult) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
 from mcp.server.lowlevel import Server
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
@@ -17,7 +18,7 @@ from starlette.authentication import AuthCredentials
 from authz.errors import AuthzError
 from authz.mcp.catalogue import catalogue_of
 from authz.mcp.hiding import NotesAllowed, hide_schemas
-from authz.mcp.middleware import AuthzMiddleware
+from authz.mcp.middleware import AuthzMiddleware, note_gate
 from authz.mcp.verifier import access_token, matching
 from authz.pep.config import GuardConfig
 from authz.pep.http.gate import Gate
@@ -78,9 +79,10 @@ def protect(
 
     def admit(scope: Scope, caller: Caller, token: str) -> None:
         """Tell the SDK who calls: `get_access_token()` knows, and sessions belong to their caller (R20)."""
-        known = access_token(caller, token, matching(caller.audience, settings.audiences))
+        known = access_token(AccessToken, caller, token, matching(caller.audience, settings.audiences))
         scope["user"] = AuthenticatedUser(known)
         scope["auth"] = AuthCredentials(known.scopes)
+        note_gate(scope, opened)
 
     return Gate(NotesAllowed(AuthContextMiddleware(app)), opened, admit=admit)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mcp.server.auth.provider import AccessToken
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from authz.tokens.caller import Caller
     from authz.tokens.service import TokenService
+
+Form = TypeVar("Form", bound=AccessToken)
 
 
 class AuthzTokenVerifier:
@@ -31,7 +33,7 @@ class AuthzTokenVerifier:
     async def verify_token(self, token: str) -> AccessToken | None:
         """Return what a token says, None for one that is refused, for whatever reason."""
         found = await validated(self._tokens, token, self._audiences)
-        return None if found is None else access_token(found[0], token, found[1])
+        return None if found is None else access_token(AccessToken, found[0], token, found[1])
 
 
 def accepted(resource: str, audiences: Iterable[str] | None) -> frozenset[str]:
@@ -60,9 +62,9 @@ def matching(audience: Iterable[str], ours: frozenset[str]) -> str:
     return next((one for one in audience if canonical(one) in ours), "")
 
 
-def access_token(caller: Caller, token: str, resource: str) -> AccessToken:
-    """Return a caller in the form of the SDK, which tells tools who calls and binds sessions to it."""
-    return AccessToken(
+def access_token(form: type[Form], caller: Caller, token: str, resource: str) -> Form:
+    """Return a caller in the SDK's form, or FastMCP's of it: it tells tools who calls, and sessions belong to it."""
+    return form(
         token=token,
         client_id=caller.client,
         scopes=list(caller.scopes),
@@ -70,7 +72,9 @@ def access_token(caller: Caller, token: str, resource: str) -> AccessToken:
         resource=resource or None,
         subject=caller.subject,
         claims={
+            **caller.claims,
             "iss": caller.issuer,
+            "sub": caller.subject,
             "tenant": caller.tenant,
             "roles": list(caller.roles),
             "jti": caller.token_id,

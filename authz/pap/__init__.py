@@ -6,7 +6,5 @@ scenario   a test file → requests and expectations; clauses reads the parts of
 testing    runs them; coverage counts what they reached; report and junit show it
 history    versions and activations, and what keeps them: a Protocol
 versions   files → a version; put it, activate it, roll back
-tools      a server's catalogue → its tools; schemas reads what they say of arguments, signatures declares them
-fitting    a policy against a catalogue → warnings; uses finds the arguments it reads, arguments compares them
-drafting   a catalogue → the text of a first policy and of its tests
+catalogue  a server's tools: held against a policy, and a first policy made of them
 """

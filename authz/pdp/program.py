@@ -5,6 +5,7 @@ A Program never changes, so any number of threads may ask it; a new policy is a 
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from authz.model import Decision, Effect, Explanation, Reason
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from authz.pdp.compiler import Planner
     from authz.pdp.outline import RuleOutline
     from authz.pdp.plan import CompiledRule, Plan
+    from authz.pdp.reads import PolicyReads
     from authz.pdp.references import Reference
 
 _MAX_LOOKUPS: Final = 65_536
@@ -85,6 +87,13 @@ class Program:
         () where none are needed, or none would help. It is what a server's metadata may ask for at first.
         """
         return self.prospects.entry_scopes(tool)
+
+    @cached_property
+    def reads(self) -> PolicyReads:
+        """What the policy reads of the requests for each tool: to have them decided, no more need be sent."""
+        from authz.pdp.reads import PolicyReads  # noqa: PLC0415  # only enforcement points elsewhere ask
+
+        return PolicyReads(self.policy, self._planner.matching)
 
     def is_global(self, type_: str) -> bool:
         """Say whether resources of a type belong to no tenant (L12)."""

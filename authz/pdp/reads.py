@@ -17,11 +17,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from authz.lang import checked
-from authz.pdp.compiler import Planner
 from authz.pdp.nodes import nodes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from authz.lang.checked import Block, CheckedPolicySet, Core, Rule
     from authz.model import Attributes, Value
@@ -56,24 +55,19 @@ class _Found(NamedTuple):
     roles: frozenset[str | None]
 
 
-def reads(policy: CheckedPolicySet, tool: str) -> ToolReads:
-    """Return what a policy reads for one tool, whoever calls and whatever is touched."""
-    return PolicyReads(policy).of(tool)
-
-
 class PolicyReads:
     """What one policy reads, tool by tool; what several tools have in common is found out once."""
 
-    def __init__(self, policy: CheckedPolicySet) -> None:
-        """Index the tools of a policy; takes linear time."""
+    def __init__(self, policy: CheckedPolicySet, matching: Callable[[str], Sequence[int]]) -> None:
+        """Made by `Program.reads`; `matching` finds the blocks that speak of a tool."""
         self._policy = policy
-        self._planner = Planner(policy)
+        self._matching = matching
         self._of_blocks: dict[int, _Found] = {}
         self._of_sets: dict[tuple[int, ...], ToolReads] = {}
 
     def of(self, tool: str) -> ToolReads:
-        """Return what is read for a tool."""
-        matching = tuple(self._planner.matching(tool))
+        """Return what is read for a tool, whoever calls and whatever is touched."""
+        matching = tuple(self._matching(tool))
         found = self._of_sets.get(matching)
         if found is None:
             found = self._join(matching)

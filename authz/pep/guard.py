@@ -87,7 +87,8 @@ class Guard:
         except (PdpError, TimeoutError) as error:
             return end(Outcome.UNAVAILABLE, UNAVAILABLE, problem=str(error) or "no answer within the deadline")
         except Exception as error:  # noqa: BLE001  # an error never widens access, whatever it is
-            return end(Outcome.UNAVAILABLE, UNAVAILABLE, problem=f"{type(error).__name__}: {error}")
+            # Not its text, which may quote arguments.
+            return end(Outcome.UNAVAILABLE, UNAVAILABLE, problem=f"a defect: {type(error).__name__}")
         return end(Outcome.PASSED) if decision is None else end(*self._outcome(decision), decision=decision)
 
     async def _decision(

@@ -20,7 +20,6 @@ from authz.pep.mapping import Mapping
 from authz.pep.obligations import Obligations
 from authz.pep.pdp import PdpError
 from authz.pep.pdps.deciding import deciding
-from authz.pep.pdps.events import NAME
 from authz.pep.reading import load_guard
 from authz.pep.redaction import Redact
 from authz.pep.validating import validating
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from authz.tokens import TokenService
     from authz.tokens.config import Tokens
 
-_LOG: Final = logging.getLogger(NAME)
+_LOG: Final = logging.getLogger("authz.pep")
 
 
 @dataclass(frozen=True, slots=True)

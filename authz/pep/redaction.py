@@ -33,9 +33,9 @@ class Redact:
 
     Lists add no name to a path. Where a result has `structuredContent`, its content becomes the
     text of that; else text that is a JSON object or list is redacted, and all other content
-    replaced as a whole, as is text that is all there is of a result (`{"result": "…"}`). Text inside any other
-    field is not looked into. Raises `ObligationError` for
-    parameters that name nothing, and for results of other methods than `tools/call`,
+    replaced as a whole, as is text that is all there is of a result (`{"result": "…"}`). Text in any other
+    field stays as it is, unless it is a JSON object or list, which is redacted. Raises `ObligationError`
+    for parameters that name nothing, and for results of other methods than `tools/call`,
     `resources/read` and `prompts/get`.
     """
 
@@ -120,6 +120,8 @@ class _Fields:
     def _cut(self, value: Any, patterns: frozenset[Pattern]) -> Any:  # noqa: ANN401  # as above
         if isinstance(value, list | tuple):
             return [self._cut(item, patterns) for item in value]
+        if isinstance(value, str):
+            return self._cut_text(value, patterns)
         if not isinstance(value, dict):
             return value
         found = {}
@@ -130,6 +132,17 @@ class _Fields:
             elif self._replacement is not None:
                 found[name] = self._replacement
         return found
+
+    def _cut_text(self, text: str, patterns: frozenset[Pattern]) -> str:
+        """Return a text without the fields, if it is a JSON object or list that has any."""
+        if not text.lstrip().startswith(("{", "[")):
+            return text
+        try:
+            found = read_json(text)
+        except InvalidRequestError:
+            return text
+        cut = self._cut(found, patterns)
+        return text if cut == found else json.dumps(cut, ensure_ascii=False)
 
 
 def _pattern(path: object) -> Pattern:

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from authz.json_form import shown
 from authz.model import Reason
-from authz.pep.pdps.events import NAME
 from authz.pep.verdict import Outcome
 
 if TYPE_CHECKING:
     from authz.pep.verdict import Verdict
 
-_LOG: Final = logging.getLogger(NAME)
+_LOG: Final = logging.getLogger("authz.pep")
 _MAX_RULES: Final = 50
 
 

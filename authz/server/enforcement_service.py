@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
-from authz.pdp.reads import PolicyReads, ToolReads, joined
+from authz.pdp.reads import ToolReads, joined
 from authz.server.calls import fail
 from authz.wire import enforcement as wire
 from authz.wire.errors import status
@@ -153,7 +153,6 @@ class _Descriptions:
         self.program = program
         self.revision = program.revision
         self._besides = besides
-        self._reads: PolicyReads | None = None
         self._found: dict[str, ToolDescription] = {}
 
     def kept(self, tools: Sequence[str]) -> list[ToolDescription] | None:
@@ -164,11 +163,9 @@ class _Descriptions:
 
     def find(self, tools: Sequence[str]) -> list[ToolDescription]:
         """Return the descriptions, and keep those of known tools. Called in the thread that describes."""
-        if self._reads is None:
-            self._reads = PolicyReads(self.program.policy)
         found: list[ToolDescription] = []
         for tool in tools:
-            one = self._found.get(tool) or self._describe(self._reads, tool)
+            one = self._found.get(tool) or self._describe(tool)
             if one.known and len(tool) <= _LONGEST_KEPT_NAME:
                 if len(self._found) >= _MOST_KEPT:
                     self._found.clear()
@@ -176,8 +173,8 @@ class _Descriptions:
             found.append(one)
         return found
 
-    def _describe(self, reads: PolicyReads, tool: str) -> ToolDescription:
-        found = joined(reads.of(tool), self._besides)
+    def _describe(self, tool: str) -> ToolDescription:
+        found = joined(self.program.reads.of(tool), self._besides)
         return wire.description(wire.Description(tool, found, self.program.entry_scopes(tool)))
 
 

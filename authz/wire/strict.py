@@ -96,7 +96,7 @@ def decision_strictly(message: v1.CheckResponse, request: Request, revision: str
         reason is Reason.CONDITIONAL
     ):
         raise AnswerError(f"the answer contradicts itself: {effect.name} because {reason.name}")
-    missing, obligations = tuple(message.missing_scopes), message.obligations
+    missing, obligations = _texts(message.missing_scopes), message.obligations
     if (reason is Reason.INSUFFICIENT_SCOPE) is not bool(missing):
         raise AnswerError(f"the answer contradicts itself: {reason.name} and missing scopes do not go together")
     if obligations and effect is not Effect.ALLOW:
@@ -107,12 +107,16 @@ def decision_strictly(message: v1.CheckResponse, request: Request, revision: str
         effect,
         reason,
         message.message,
-        tuple(message.rules),
+        _texts(message.rules),
         revision,
         tuple(map(_obligation, obligations)) if obligations else (),
-        tuple(message.required_scopes),
+        _texts(message.required_scopes),
         missing,
     )
+
+
+def _texts(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(texts) if texts else ()  # a tuple of an empty field takes three times as long as this look at it
 
 
 def _obligation(message: v1.Obligation) -> Obligation:

@@ -32,7 +32,7 @@ class Documents:
     def __init__(self, file: Path = FILE) -> None:
         """Open the file; a new one gets three documents."""
         # Tools run in threads, and SQLite lets one at a time in.
-        self._table = Database(sqlite3.connect(file, check_same_thread=False))["documents"]
+        self._table = Database(sqlite3.connect(file, check_same_thread=False)).table("documents")
         if not self._table.exists():
             names = ("id", "tenant", "owner", "title", "body", "confidential")
             self._table.insert_all((dict(zip(names, row, strict=True)) for row in _FIRST), pk="id")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 GUARD: Final = Path(os.environ.get("GUARD", Path(__file__).parent / "guard.toml"))
 FILES: Final = os.environ.get("FILES", "/srv/files")
 COMMAND: Final = shlex.split(os.environ.get("FILESYSTEM_SERVER", "npx -y @modelcontextprotocol/server-filesystem"))
+PASSED_ON: Final = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "NODE_EXTRA_CA_CERTS")
+"""Of this process's environment, beside HOME, PATH and the like: how npx gets to its registry. No secrets of ours."""
 PATIENCE: Final = 60.0
 """Seconds that the filesystem server may take to answer; the first time, npx has to fetch it."""
 
@@ -36,7 +38,8 @@ class Upstream:
     @asynccontextmanager
     async def running(self, _server: Server[Any]) -> AsyncIterator[None]:
         """Start it, and end it with this server."""
-        parameters = StdioServerParameters(command=COMMAND[0], args=[*COMMAND[1:], FILES])
+        environment = {name: value for name, value in os.environ.items() if name.upper() in PASSED_ON}
+        parameters = StdioServerParameters(command=COMMAND[0], args=[*COMMAND[1:], FILES], env=environment)
         async with Client(parameters, mode="legacy", read_timeout_seconds=PATIENCE) as client:
             self._client = client
             try:

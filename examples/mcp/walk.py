@@ -23,6 +23,7 @@ from mcp.shared.auth import (
     OAuthToken,
 )
 from mcp.shared.exceptions import MCPError
+from pydantic import AnyUrl
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -39,7 +40,7 @@ class Memory:
         """Begin registered with an issuer, without tokens."""
         self.tokens: OAuthToken | None = None
         self._client = OAuthClientInformationFull(
-            client_id="desktop", redirect_uris=[CALLBACK], token_endpoint_auth_method="none", issuer=issuer
+            client_id="desktop", redirect_uris=[AnyUrl(CALLBACK)], token_endpoint_auth_method="none", issuer=issuer
         )
 
     async def get_tokens(self) -> OAuthToken | None:
@@ -91,14 +92,14 @@ async def client(name: str, server: str, issuer: str) -> AsyncIterator[Client]:
     person = Person(name)
     auth = OAuthClientProvider(
         server,
-        OAuthClientMetadata(client_name="walk", redirect_uris=[CALLBACK]),
+        OAuthClientMetadata(client_name="walk", redirect_uris=[AnyUrl(CALLBACK)]),
         Memory(issuer),
         person.open_browser,
         person.sent_back,
     )
 
-    async def agree(_context: object, question: types.ElicitRequestParams) -> types.ElicitResult:
-        print(f"    (asked: {question.message})")
+    async def agree(context: object, params: types.ElicitRequestParams) -> types.ElicitResult:  # noqa: ARG001  # of the Protocol
+        print(f"    (asked: {params.message})")
         return types.ElicitResult(action="accept", content={"approve": True})
 
     async with httpx2.AsyncClient(auth=auth, trust_env=False, timeout=30) as http:

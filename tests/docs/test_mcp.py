@@ -10,8 +10,9 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,19 +26,58 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE: Final = ROOT / "docs" / "mcp.md"
+README: Final = ROOT / "README.md"
 USUAL: Final = ("8000", "9000")
 """The ports that the page shows; free ones are taken in their place."""
 _CODE: Final = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
-_TABLE: Final = re.compile(r"^### (?P<name>[^\n]*\[[^\n]*|The file itself)\n(?P<rows>.*?)(?=^##)", re.MULTILINE | re.DOTALL)
+_TABLE: Final = re.compile(
+    r"^### (?P<name>[^\n]*\[[^\n]*|The file itself)\n(?P<rows>.*?)(?=^##)", re.MULTILINE | re.DOTALL
+)
 _SETTING: Final = re.compile(r"^\| `(\w+)` \|", re.MULTILINE)
 EVERY_TABLE: Final = """
 policies = "policies"
+scopes_supported = ["notes:read"]
 stdio = { subject = "alice" }
 limits = { calls = 1, seconds = 1 }
 pdp_tls = { ca = "ca.pem" }
 decision_log = { store = "authz.db" }
 obligations = { redact = {}, approval = {}, notify = {} }
 tools = [{ match = "*", resource = { type = "note", id = "args.id" } }]
+"""
+
+AROUND: Final = {
+    "notes_server.py": """
+from fastmcp import FastMCP
+from mcp.server import MCPServer
+
+mcp, server = FastMCP("notes"), MCPServer("notes")
+for one in (mcp, server):
+    one.tool(name="read_note")(lambda id: id)
+""",
+    "issuers.toml": """
+[[issuer]]
+issuer = "https://id.example.com"
+audiences = ["https://mcp.example.com/mcp"]
+algorithms = ["RS256"]
+jwks_uri = "https://id.example.com/keys"
+""",
+    "policies/notes.authz": 'tool "read_note" {\n  require scope "notes:read"\n  allow anyone\n}\n',
+}
+"""What stands beside the three lines of the front page."""
+ASK: Final = """
+import asyncio
+import httpx2
+from guarded import app
+
+
+async def main():
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="https://mcp.example.com") as client:
+        answer = await client.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+    print(answer.status_code, answer.headers["WWW-Authenticate"])
+
+
+asyncio.run(main())
 """
 
 
@@ -92,25 +132,49 @@ def test_the_page_names_every_setting_and_no_other(tmp_path: Path, monkeypatch: 
         name = self._name.replace("[[tools]] 1.resource", "[[tools]]: `resource`").replace("[[tools]] 1", "[[tools]]")
         name = re.sub(r"^\[obligations\]\.(\w+)$", r"[obligations.\1]", name)
         if name != "[obligations]" and not name.endswith(".attributes"):
-            known[name] = {key for key in self._known if key not in {"nothing"}}
+            known[name] = set(self._known)
 
     monkeypatch.setattr(Table, "finish", noted)
     with contextlib.suppress(Exception):  # not all of it goes together
         read_guard(EVERY_TABLE, tmp_path)
     page = PAGE.read_text(encoding="utf-8")
-    shown = {table["name"].replace("`[", "[").replace("]`", "]"): set(_SETTING.findall(table["rows"])) for table in _TABLE.finditer(page)}
+    tables = {found["name"]: set(_SETTING.findall(found["rows"])) for found in _TABLE.finditer(page)}
+    shown = {re.sub(r"`(\[.*?\])`", r"\1", name): settings for name, settings in tables.items()}
     shown[""] = shown.pop("The file itself")
-    assert shown == known
+    assert {name: sorted(keys) for name, keys in shown.items()} == {name: sorted(keys) for name, keys in known.items()}
 
 
 def test_every_example_of_settings_can_be_used(tmp_path: Path) -> None:
     """Style: every example in documents is run by the tests."""
     page = PAGE.read_text(encoding="utf-8")
-    parts = re.findall(r"^(`[\w.-]+`)?\n\n```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    (unnamed,) = (text for name, text in parts if not name)
+    (unnamed,) = re.findall(r"(?<!`)\n\n```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     config = read_guard('policies = "policies"\n' + unnamed, tmp_path)
     assert [rule.match for rule in config.mapping] == [("read_*", "write_file"), ("open_document",)]
-    assert all(tomllib.loads(text) for _, text in parts)
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["fastmcp", "sdk"])
+def test_the_three_lines_of_the_front_page_guard_a_server(number: int, tmp_path: Path) -> None:
+    """Issue 5, item 3: the three lines that a user adds stand in the README."""
+    (section,) = re.findall(
+        r"^## [^\n]*three lines\n(.*?)(?=^## )", README.read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    (settings,) = re.findall(r"^```toml\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    lines = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[number]
+    assert len([line for line in lines.splitlines() if line]) == 3
+    for name, text in {**AROUND, "guard.toml": settings, "guarded.py": lines, "ask.py": ASK}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, "ask.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.stdout.startswith("401 Bearer "), ended.stderr
+    assert 'scope="notes:read"' in ended.stdout
 
 
 def test_the_page_says_one_sentence_a_line() -> None:

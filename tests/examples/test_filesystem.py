@@ -28,7 +28,7 @@ REST: Final = "search_files, get_file_info, list_allowed_directories"
 def walked() -> dict[str, list[str]]:
     """Return what each step of the walk was answered, by the line that says what is done."""
     started = environment(FILESYSTEM_SERVER=f"{node()} {installed(PACKAGES) / SERVER}")
-    command = [sys.executable, RUN, "filesystem", "--any-ports"]
+    command = [sys.executable, str(RUN), "filesystem", "--any-ports"]
     ended = subprocess.run(command, env=started, capture_output=True, text=True, timeout=120, check=False)
     assert (ended.returncode, "Traceback" in ended.stderr) == (0, False), ended.stderr
     steps: dict[str, list[str]] = {}
@@ -93,7 +93,7 @@ def test_lists_are_filtered_for_each_caller() -> None:
 def test_a_client_steps_up_and_the_file_is_written() -> None:
     """Issue 5, item 4: 403, a token with more scopes, and the call is made; its text is no matter of the guard's."""
     token, written = walked()["writes a file: her client steps up"]
-    assert token == "(a token with: files:read files:write)"  # noqa: S105  # no password
+    assert token == "(a token with: files:read files:write)"
     assert written.startswith("Successfully wrote to ")
     (moved,) = walked()["shares it"]
     assert moved.startswith("Successfully moved ")

@@ -10,9 +10,10 @@ import pytest
 from fastmcp import Client
 from mcp.shared.exceptions import MCPError
 
+from authz.pep import caller
 from authz.pep.config import Stdio
 from tests.fastmcp.world import local, names
-from tests.mcp.world import ALICE, EDITH, WIRES, refused
+from tests.mcp.world import ALICE, EDITH, POLICY, WIRES, refused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -175,3 +176,18 @@ async def test_it_opens_and_closes_with_the_server(tmp_path: Path, wire: str) ->
             assert (await second.call_tool("whoami", {})).data == "nobody"
     async with Client(server, mode=WIRES[wire]) as third:
         assert (await third.call_tool("whoami", {})).data == "nobody"
+
+
+async def test_code_inside_learns_who_calls_on_every_transport(tmp_path: Path, wire: str) -> None:
+    """S8: who was decided about, in a tool that runs in a thread as well; and nobody outside of a call."""
+    server = local(tmp_path, EDITH, policy=POLICY + 'tool "mine" { allow public }')
+
+    @server.tool
+    def mine() -> str:
+        """Say whose call it is."""
+        return f"{caller().subject} of {caller().tenant}"
+
+    async with Client(server, mode=WIRES[wire]) as client:
+        assert (await client.call_tool("mine", {})).structured_content == {"result": "edith of acme"}
+    with pytest.raises(LookupError, match="nobody is calling"):
+        caller()

@@ -293,3 +293,13 @@ def test_a_server_of_the_other_kind_is_sent_to_its_own_plug_in(tmp_path: Path) -
         protect(MCPServer("server"), settings(tmp_path))  # type: ignore[arg-type]  # the mistake
     with pytest.raises(ProtectError, match=r"there is `authz\.fastmcp`"):
         protect_sdk(documents(), settings(tmp_path))  # type: ignore[arg-type]  # the mistake
+
+
+async def test_the_log_says_what_to_do_where_nobody_is_admitted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Issue 5, Done when: a newcomer who forgets `[stdio]` reads which setting is missing; the caller does not."""
+    async with Client(local(tmp_path, None)) as client:
+        with pytest.raises(MCPError, match=r"^not admitted$"):
+            await client.list_tools()
+    assert "no `[stdio]` in the guard file says who sends such" in caplog.text

@@ -20,10 +20,10 @@ from authz.errors import PolicyError
 from authz.lang.codes import CODES
 from authz.lang.diagnostics import in_order
 from authz.lang.limits import Limits
-from authz.pap.fitting import fit
+from authz.pap.catalogue.fitting import fit
+from authz.pap.catalogue.tools import read_catalogue
 from authz.pap.loader import load, load_tests
 from authz.pap.scenario import read_scenarios
-from authz.pap.tools import read_catalogue
 
 if TYPE_CHECKING:
     from authz.lang.diagnostics import Diagnostic

@@ -83,18 +83,17 @@ def server(framework: str, done: Done) -> Any:
     _tools(made, done)
     _results(made, done)
     _resources(made, done)
-    complete = made.completion if framework == "fastmcp" else made.completion()
 
-    @complete
-    async def completed(ref: Any, argument: Any, context: Any) -> Completion:  # as both want it
+    async def completed(_ref: Any, _argument: Any, _context: Any) -> Completion:
         """Complete an argument by what few may see."""
         done.calls.append("complete")
         return Completion(values=[SECRET])
 
+    (made.completion() if framework == "sdk" else made.completion)(completed)
     return made
 
 
-def _tools(made: Any, done: Done) -> None:
+def _tools(made: MCPServer[Any], done: Done) -> None:
     @made.tool()
     def whoami() -> str:
         """Say who calls."""
@@ -149,7 +148,7 @@ def _tools(made: Any, done: Done) -> None:
         return "shared"
 
 
-def _results(made: Any, done: Done) -> None:
+def _results(made: MCPServer[Any], done: Done) -> None:
     @made.tool()
     def as_text() -> str:
         """Return JSON as text, which servers wrap."""
@@ -171,6 +170,11 @@ def _results(made: Any, done: Done) -> None:
         return [{"deep": {"secret": SECRET, "list": [{"secret": SECRET}]}}]
 
     @made.tool()
+    def as_fields() -> dict[str, str]:
+        """Return an object whose fields hold JSON as text."""
+        return {"id": "1", "body": json.dumps([{"secret": SECRET}])}
+
+    @made.tool()
     def as_failure() -> str:
         """Fail."""
         raise ValueError(SECRET)
@@ -182,7 +186,7 @@ def _results(made: Any, done: Done) -> None:
         raise MCPError(-32050, SECRET, {"secret": SECRET})
 
 
-def _resources(made: Any, done: Done) -> None:
+def _resources(made: MCPServer[Any], done: Done) -> None:
     @made.resource("docs://held")
     def held() -> str:
         """Return what is held back."""
@@ -200,6 +204,17 @@ def _resources(made: Any, done: Done) -> None:
         """Return the end of a page."""
         done.calls.append(f"end {number}")
         return SECRET if number == "held" else "an end"
+
+    @made.resource("docs://failing")
+    def failing() -> str:
+        """Fail in the protocol's own words."""
+        done.calls.append("failing")
+        raise MCPError(-32050, SECRET, {"secret": SECRET})
+
+    @made.resource("docs://bytes")
+    def as_bytes() -> bytes:
+        """Return what is not looked into."""
+        return json.dumps({"secret": SECRET}).encode()
 
     @made.prompt("ask")
     def ask(what: str = "") -> str:
@@ -249,7 +264,7 @@ class Attacked:
         named: dict[str, str] = {}
         if wire == MODERN:
             sent["_meta"] = META | sent.get("_meta", {})
-            named["Mcp-Method"] = method
+            named["Mcp-Method"] = headed(method)
             if isinstance(name := sent.get(NAMED.get(method, "")), str):
                 named["Mcp-Name"] = headed(name)
         return await self.send(

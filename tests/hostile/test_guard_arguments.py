@@ -58,11 +58,12 @@ async def test_no_other_name_calls_a_tool_that_is_denied(tmp_path: Path, framewo
     async with attacked(tmp_path, framework) as server:
         token = server.world.token("alice")
         for name in (*NAMES, *NO_NAMES):
-            reply = await server.ask(token, "tools/call", {"name": name, "arguments": {}}, Mcp_Name="admin")
-            assert not reply.done, name
             reply = await server.ask(token, "tools/call", {"name": name, "arguments": {}})
             assert not reply.done, name
             assert reply.code in {0, -32001, -32602, -32020, -32600}, (name, reply.text[:300])
+        for lie in ("read", "admin", "=?base64?YWRtaW4=?=", "=?base64?cmVhZA==?="):
+            await server.ask(token, "tools/call", {"name": "admin", "arguments": {}}, Mcp_Name=lie)
+            await server.ask(token, "tools/call", {"name": "admin", "arguments": {}}, Mcp_Method=lie)
         assert server.done.calls == []
         assert (await server.ask(token, "tools/call", {"name": "read", "arguments": {}})).done
 

@@ -90,7 +90,7 @@ async def test_an_approval_counts_for_whom_and_what_it_was_given(tmp_path: Path,
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 async def test_what_is_redacted_is_in_no_part_of_any_answer(tmp_path: Path, framework: str, wire: str) -> None:
     """Issue 5, build 6: JSON in text that the server wraps, text, lists, failures and errors of the protocol."""
-    tools = ("as_text", "as_texts", "as_plain", "as_objects", "as_failure", "as_error")
+    tools = ("as_text", "as_texts", "as_plain", "as_objects", "as_fields", "as_failure", "as_error")
     async with attacked(tmp_path, framework) as server:
         token = server.world.token("alice")
         headers = {} if wire == MODERN else {"Mcp_Session_Id": await server.session(token)}
@@ -99,3 +99,20 @@ async def test_what_is_redacted_is_in_no_part_of_any_answer(tmp_path: Path, fram
             assert "result" in reply.message, (tool, reply.text)
             assert SECRET not in reply.text, tool
         assert server.done.calls == ["as_error"]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+async def test_a_resource_that_fails_tells_nothing_that_is_redacted(tmp_path: Path, framework: str) -> None:
+    """Issue 5, build 6: an error of the protocol can give away as much as the content; one that is not there cannot."""
+    policy = """
+    role "viewer"
+    resource "resource" {}
+    tool "resources/read" on "resource" { allow "read" role "viewer" then "redact" { fields: "**.secret" } }
+    """
+    async with attacked(tmp_path, framework, policy) as server:
+        token = server.world.token("alice")
+        for uri in ("docs://failing", "docs://bytes", "docs://held"):
+            reply = await server.ask(token, "resources/read", {"uri": uri})
+            assert SECRET not in reply.text, uri
+        assert set(server.done.calls) == {"failing", "held"}
+        assert (await server.ask(token, "resources/read", {"uri": "docs://nothing"})).code == -32602

@@ -20,10 +20,10 @@ from authz.lang.linter import lint
 from authz.lang.parser import parse_policy, parse_tests
 from authz.lang.source import Source
 from authz.lang.validator import validate
-from authz.pap.fitting import fit
+from authz.pap.catalogue.fitting import fit
+from authz.pap.catalogue.tools import read_catalogue
 from authz.pap.loader import ReadFile, decode
 from authz.pap.scenario import read_scenarios
-from authz.pap.tools import read_catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from types import ModuleType
 
+pytestmark = pytest.mark.slow  # the first time, npm has to fetch the server
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 SERVER: Final = "node_modules/@modelcontextprotocol/server-filesystem/dist/index.js"
 GUARD: Final = """
@@ -73,7 +75,7 @@ class Proxy:
             yield client
 
     def signal(self, number: int) -> None:
-        """Send a signal to the filesystem server, and to what started it: the `node` of PyPI is a program around Node."""
+        """Send a signal to the server, and to what started it: the `node` of PyPI is a program around Node."""
         os.killpg(int(self._id.read_text()), number)
 
     async def read(self, client: Client, path: str) -> str:

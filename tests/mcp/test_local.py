@@ -8,8 +8,9 @@ import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
+from authz.pep import caller
 from authz.pep.config import Stdio
-from tests.mcp.world import ALICE, EDITH, WIRES, local, names, refused
+from tests.mcp.world import ALICE, EDITH, POLICY, WIRES, local, names, refused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,3 +131,18 @@ async def test_a_result_is_redacted(tmp_path: Path, wire: str) -> None:
         result = await client.call_tool("show_secret", {"id": "d1"})
     assert "planted-secret" not in result.model_dump_json()
     assert (result.structured_content or {})["id"] == "d1"
+
+
+async def test_code_inside_learns_who_calls_on_every_transport(tmp_path: Path, wire: str) -> None:
+    """S8: who was decided about, in a tool that runs in a thread as well; and nobody outside of a call."""
+    server = local(tmp_path, EDITH, policy=POLICY + 'tool "mine" { allow public }')
+
+    @server.tool()
+    def mine() -> str:
+        """Say whose call it is."""
+        return f"{caller().subject} of {caller().tenant}"
+
+    async with Client(server, mode=WIRES[wire]) as client:
+        assert (await client.call_tool("mine", {})).structured_content == {"result": "edith of acme"}
+    with pytest.raises(LookupError, match="nobody is calling"):
+        caller()

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from authz.lang.parser import parse_policy
 from authz.lang.source import Source
 from authz.lang.validator import validate
-from authz.pap.fitting import fit
-from authz.pap.tools import read_catalogue
+from authz.pap.catalogue.fitting import fit
+from authz.pap.catalogue.tools import read_catalogue
 
 if TYPE_CHECKING:
     from authz.lang.checked import CheckedPolicySet
     from authz.lang.diagnostics import Diagnostic
-    from authz.pap.tools import Catalogue
+    from authz.pap.catalogue.tools import Catalogue
 
 READS = {"readOnlyHint": True, "openWorldHint": False}
 WRITES = {"readOnlyHint": False, "destructiveHint": False}

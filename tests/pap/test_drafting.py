@@ -15,19 +15,19 @@ from authz.lang.formatter import format_policy
 from authz.lang.parser import parse_policy, parse_tests
 from authz.lang.source import Source
 from authz.model import Reason, Request
+from authz.pap.catalogue.drafting import POLICY_NAME, TESTS_NAME, draft, is_prefix, shared_word
+from authz.pap.catalogue.fitting import fit
+from authz.pap.catalogue.signatures import signature
+from authz.pap.catalogue.tools import CatalogueError, read_catalogue
 from authz.pap.coverage import measure
-from authz.pap.drafting import POLICY_NAME, TESTS_NAME, draft, is_prefix, shared_word
-from authz.pap.fitting import fit
 from authz.pap.loader import ReadFile, load_files, load_test_files
-from authz.pap.signatures import signature
 from authz.pap.testing import run_tests
-from authz.pap.tools import CatalogueError, read_catalogue
 from tests.pap.catalogues import READS, WRITES, catalogue, tool
 
 if TYPE_CHECKING:
-    from authz.pap.drafting import Draft
+    from authz.pap.catalogue.drafting import Draft
+    from authz.pap.catalogue.tools import Catalogue
     from authz.pap.loader import LoadedPolicy
-    from authz.pap.tools import Catalogue
 
 HERE = Path(__file__).parent
 SNAPSHOT = HERE.parent / "data/filesystem_tools.json"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from authz.pap.fitting import fit
+from authz.pap.catalogue.fitting import fit
+from authz.pap.catalogue.tools import read_catalogue
 from authz.pap.loader import load
-from authz.pap.tools import read_catalogue
 from tests.pap.catalogues import READS, WRITES, findings, found, tool
 
 ROOT = Path(__file__).parents[2]

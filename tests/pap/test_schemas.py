@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.pap.schemas import KINDS, Shape, _kind, shape_at, shape_of
+from authz.pap.catalogue.schemas import KINDS, Shape, _kind, shape_at, shape_of
 
 
 def _at(schema: object, *path: str) -> Shape | None:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz.errors import LoadError
-from authz.pap import tools
-from authz.pap.tools import METHODS, CatalogueError, read_catalogue
+from authz.pap.catalogue import tools
+from authz.pap.catalogue.tools import METHODS, CatalogueError, read_catalogue
 from authz.pep.messages import Treatment, treatment
 from tests.pap.catalogues import READS, WRITES, catalogue, tool
 

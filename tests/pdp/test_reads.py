@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from authz.lang.validator import validate
 from authz.model import Client, Part, Reason, Request, Resource
 from authz.pdp.compiler import compile_policy
-from authz.pdp.reads import EVERYTHING, MOST_PATHS, PolicyReads, ToolReads, project, reads, shortest
+from authz.pdp.reads import EVERYTHING, MOST_PATHS, ToolReads, project, shortest
 from tests.strategies import Policy, build, cases, parse_text
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def projected(request: Request, found: ToolReads) -> Request:
 def test_what_a_condition_can_reach_is_read_and_nothing_else(condition: str, found: ToolReads) -> None:
     """Issue 5: what the active policy reads, whatever the form in which it does."""
     text = f'tool "read" {{ allow anyone when {condition} }}\ntool "other" {{ deny when args.secret == "x" }}'
-    assert reads(policy(text), "read") == found
+    assert compile_policy(policy(text)).reads.of("read") == found
 
 
 def test_every_block_counts_that_speaks_of_the_tool_and_no_other() -> None:
@@ -82,7 +82,7 @@ def test_every_block_counts_that_speaks_of_the_tool_and_no_other() -> None:
         tool "x" { allow public }
         """
     )
-    found = PolicyReads(checked)
+    found = compile_policy(checked).reads
     assert found.of("read_it") == ToolReads(True, arguments=(("a",), ("b",)))
     assert found.of("read_secret") == ToolReads(True, arguments=(("b",), ("c",)))
     assert found.of("x") == ToolReads(True)
@@ -113,7 +113,7 @@ tenant "acme" { role "local" when context.local == true }
 )
 def test_a_derived_role_that_may_matter_is_read(statement: str, resource: Paths, context: Paths) -> None:
     """Issue 5, L11, L30: a rule asks for a role, or looks at all that are held."""
-    assert reads(policy(f'{ROLES}tool "x" {{ {statement} }}'), "x") == ToolReads(
+    assert compile_policy(policy(f'{ROLES}tool "x" {{ {statement} }}')).reads.of("x") == ToolReads(
         True, resource=resource, context=context
     )
 
@@ -128,7 +128,7 @@ def test_a_reference_is_read_as_an_attribute_and_what_lies_behind_it_is_not() ->
         tool "x" on "document" { allow anyone when resource.folder.keeper.level > subject.boss.level }
         """
     )
-    assert reads(checked, "x") == ToolReads(True, resource=(("folder",),), subject=(("boss",),))
+    assert compile_policy(checked).reads.of("x") == ToolReads(True, resource=(("folder",),), subject=(("boss",),))
 
 
 def test_too_many_paths_become_fewer_and_shorter() -> None:
@@ -227,7 +227,7 @@ def test_a_request_without_what_is_not_read_gets_the_same_decision(case: tuple[s
     """Issue 5, L51, L52: values of every kind at every place, and `has`, `??` and computed keys among the reads."""
     text, requests = case
     program = compile_policy(policy(text))
-    found = reads(program.policy, "x")
+    found = program.reads.of("x")
     for whole in requests:
         less = projected(whole, found)
         event("less is sent" if less != whole else "all is sent")
@@ -239,7 +239,7 @@ def test_so_does_a_request_for_any_policy(case: tuple[Policy, list[Request]], da
     """Issue 5: random policies and requests, every type and every declaration among them."""
     random_policy, requests = case
     program = build(random_policy)
-    found = PolicyReads(program.policy)
+    found = program.reads
     extra = data.draw(st.sampled_from(["content", "meta", "x"]))
     for request in requests:
         if not found.of(request.tool).known:
@@ -258,7 +258,7 @@ def test_so_does_a_request_with_unknown_parts(case: tuple[Policy, list[Request]]
     """Issue 5, L68: the questions of a list are cut down as well, their callers' attributes above all."""
     random_policy, requests = case
     program = build(random_policy)
-    found = PolicyReads(program.policy)
+    found = program.reads
     for request in requests:
         resource = request.resource
         whole = replace(

@@ -181,6 +181,21 @@ async def test_a_silent_decision_point_leaves_the_scopes_out() -> None:
         assert "scope=" not in (await w.ask(b"{}")).challenge
 
 
+async def test_a_decision_point_that_has_just_started_is_asked_again() -> None:
+    """R13, C8: a challenge without scopes makes clients ask for all of them, so the first one waits a little."""
+    pdp = Describing(read_document=("docs:read",))
+    pdp.gate.clear()
+    pdp.trouble = PdpError("no answer within the deadline")
+    scopes = ComputedScopes(lambda: Doors(pdp=pdp).guard, Clock())
+    first = asyncio.create_task(scopes())
+    await pdp.reached.wait()
+    pdp.reached.clear()
+    pdp.gate.set()
+    await pdp.reached.wait()  # again
+    pdp.trouble = None
+    assert await first == ("docs:read",)
+
+
 async def test_a_new_policy_is_seen_within_seconds_and_trouble_is_not_asked_twice() -> None:
     """Issue 5, item 4: at most one question in a few seconds, whether it was answered or not."""
     pdp, clock = Describing(read_document=("docs:read",)), Clock()

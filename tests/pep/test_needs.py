@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from authz import wire
 from authz.errors import InvalidRequestError
 from authz.model import Client, Decision, Part, Request, Resource
-from authz.pdp.reads import PolicyReads, ToolReads
+from authz.pdp.reads import ToolReads
 from authz.pep.pdp import PdpError
 from authz.pep.pdps.asking import exchange
 from authz.pep.pdps.needs import Known, Needs, together
@@ -324,7 +324,7 @@ class RealServer:
         """Decide by a program, at a time."""
         self.program = program
         self.now = now
-        self.reads = PolicyReads(program.policy)
+        self.reads = program.reads
 
     def __call__(self, outgoing: Outgoing) -> bytes:
         """Answer a message."""

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from authz.model import Attributes
+
 RESOURCE = "https://mcp.example/mcp"
 SECRET = "correct-horse-battery-staple-0123456789"
 ISSUERS = f"""
@@ -283,10 +285,15 @@ async def test_rules_of_the_file_or_a_mapping_of_the_program_but_not_both(folder
     """Issue 5, item 5: one place says what a call touches."""
     text = 'policies = "policies"\n[[tools]]\nmatch = "*_document"\nresource = { type = "document", id = "args.id" }\n'
     (folder / "guard.toml").write_text(text)
-    by_hand = Mapping.by(lambda _tool, _arguments, caller: Resource("document", "d1", caller.tenant))
+
+    def document(_tool: str, _arguments: Attributes, caller: Identity) -> Resource:
+        return Resource("document", "d1", caller.tenant)
+
     with pytest.raises(GuardConfigError, match="exclude each other"):
-        made(folder / "guard.toml", mapping=by_hand)
-    for guarded in (made(folder / "guard.toml"), made(GuardConfig(policies=folder / "policies"), mapping=by_hand)):
+        made(folder / "guard.toml", mapping=document)
+    plain = GuardConfig(policies=folder / "policies")
+    by_function = made(plain, mapping=document), made(plain, mapping=Mapping.by(document))
+    for guarded in (made(folder / "guard.toml"), *by_function):
         await guarded.open()
         read = Message("tools/call", {"name": "read_document", "arguments": {"id": "d1"}})
         assert (await guarded.guard.decide(read, ALICE, {})).allowed

@@ -18,6 +18,7 @@ from authz.pep.http.asgi import headers_named
 from authz.pep.http.challenge import INVALID_REQUEST, rpc_error
 from authz.pep.messages import Message
 from authz.pep.verdict import INVALID_PARAMS
+from authz.pep.waiting import within
 
 if TYPE_CHECKING:
     from authz.pep.http.asgi import Answer, Event, Receive, Scope
@@ -62,8 +63,7 @@ async def read_body(scope: Scope, receive: Receive, most: int, seconds: float) -
         raise _error(415, "the body must not be encoded", scope, ((b"accept-encoding", b"identity"),))
     declared = _declared(scope, most)
     try:
-        async with asyncio.timeout(seconds):
-            body = await _collected(scope, receive, most)
+        body = await within(seconds, _collected(scope, receive, most))
     except TimeoutError:
         raise _error(408, f"the body took longer than {seconds:g} seconds", scope) from None
     if body is not None and declared is not None and len(body) != declared:

@@ -27,6 +27,8 @@ _FRESH: Final = 5.0
 """Seconds for which nobody is asked again, whether there was an answer or not."""
 _PATIENCE: Final = 1.0
 """Seconds that a refusal waits for the scopes it should name."""
+_PAUSE: Final = 0.1
+"""Seconds between questions to a decision point that has not answered yet: it may have started just now."""
 _ANYBODY: Final = (b"access-control-allow-origin", b"*")
 _ALLOW: Final = (b"allow", b"GET, HEAD, OPTIONS")
 _PREFLIGHT: Final = (
@@ -117,6 +119,7 @@ class ComputedScopes:
         self._guard = guard
         self._clock = clock
         self._known: tuple[str, ...] = ()
+        self._answered = False
         self._until: float | None = None
         self._one_at_a_time = asyncio.Lock()
 
@@ -134,12 +137,26 @@ class ComputedScopes:
     async def _ask(self) -> None:
         try:
             async with asyncio.timeout(_PATIENCE):
-                self._known = await _minimal(self._guard())
+                self._known = await self._answer()
+                self._answered = True
         except (AuthzError, TimeoutError) as error:
             LOG.warning("scopes_supported is not known: %s", str(error) or "no answer in time")
         except Exception:
             LOG.exception("scopes_supported is not known")
         self._until = self._clock() + _FRESH
+
+    async def _answer(self) -> tuple[str, ...]:
+        """Return what the decision point says.
+
+        Without any scopes a client would ask for all of them, so it is asked again until it has answered once.
+        """
+        while not self._answered:
+            try:
+                return await _minimal(self._guard())
+            except AuthzError as error:
+                LOG.debug("scopes_supported is not known yet: %s", error)
+            await asyncio.sleep(_PAUSE)
+        return await _minimal(self._guard())
 
 
 async def _minimal(guard: Guard) -> tuple[str, ...]:

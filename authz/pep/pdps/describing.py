@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from authz.pdp.reads import PolicyReads
 from authz.server.reload import in_thread
 from authz.wire.enforcement import Description
 
@@ -24,7 +23,6 @@ class Descriptions:
     def __init__(self, program: Program) -> None:
         """Begin with none."""
         self.program = program
-        self._reads: PolicyReads | None = None
         self._known: dict[str, Description] = {}
         self._one_at_a_time = asyncio.Lock()
 
@@ -44,6 +42,4 @@ class Descriptions:
 
     def _described(self, tool: str) -> Description:
         """Work out what the program reads for a tool. Called in a thread, one at a time."""
-        if self._reads is None:
-            self._reads = PolicyReads(self.program.policy)
-        return Description(tool, self._reads.of(tool), self.program.entry_scopes(tool))
+        return Description(tool, self.program.reads.of(tool), self.program.entry_scopes(tool))

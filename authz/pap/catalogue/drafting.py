@@ -16,14 +16,14 @@ from authz.json_form.text import shown
 from authz.lang.formatter import format_policy, quote
 from authz.lang.parser import parse_policy, parse_tests
 from authz.lang.source import Source
-from authz.pap.drafted_tests import tests_of
-from authz.pap.signatures import Signature, signature, written
-from authz.pap.tools import CatalogueError
+from authz.pap.catalogue.drafted_tests import tests_of
+from authz.pap.catalogue.signatures import Signature, signature, written
+from authz.pap.catalogue.tools import CatalogueError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from authz.pap.tools import Catalogue, Tool
+    from authz.pap.catalogue.tools import Catalogue, Tool
 
 POLICY_NAME: Final = "tools.authz"
 TESTS_NAME: Final = "tools_test.authz"

@@ -6,10 +6,10 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from authz.lang.formatter import quote
-from authz.pap.schemas import shape_of
+from authz.pap.catalogue.schemas import shape_of
 
 if TYPE_CHECKING:
-    from authz.pap.schemas import Shape
+    from authz.pap.catalogue.schemas import Shape
 
 MAX_FIELDS: Final = 50
 MAX_OPTIONS: Final = 12

@@ -9,7 +9,7 @@ from authz.lang.formatter import quote
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from authz.pap.drafting import Group, Names
+    from authz.pap.catalogue.drafting import Group, Names
 
 
 def tests_of(groups: Sequence[Group], names: Names) -> str:

@@ -8,17 +8,17 @@ from authz.lang import ast
 from authz.lang.checked import Place
 from authz.lang.diagnostics import Diagnostic, Severity, near
 from authz.lang.types import NAMED
-from authz.pap.schemas import shape_at, shape_of
-from authz.pap.uses import JSON_KINDS, uses
+from authz.pap.catalogue.schemas import shape_at, shape_of
+from authz.pap.catalogue.uses import JSON_KINDS, uses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from authz.lang.checked import Core
     from authz.lang.source import Source
-    from authz.pap.schemas import Shape
-    from authz.pap.tools import Tool
-    from authz.pap.uses import Use
+    from authz.pap.catalogue.schemas import Shape
+    from authz.pap.catalogue.tools import Tool
+    from authz.pap.catalogue.uses import Use
 
 MAX_NAMED: Final = 3
 """Tools that one finding names; the others are counted."""

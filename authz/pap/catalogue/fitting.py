@@ -15,16 +15,16 @@ from authz.lang import ast
 from authz.lang.checked import Place
 from authz.lang.diagnostics import Diagnostic, Related, Severity, in_order, near
 from authz.lang.values import glob
-from authz.pap import arguments
-from authz.pap.arguments import Schemas, Subject, named
-from authz.pap.tools import METHODS, Tool
+from authz.pap.catalogue import arguments
+from authz.pap.catalogue.arguments import Schemas, Subject, named
+from authz.pap.catalogue.tools import METHODS, Tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from authz.lang.checked import Block, CheckedPolicySet, Rule
     from authz.lang.source import Source
-    from authz.pap.tools import Catalogue
+    from authz.pap.catalogue.tools import Catalogue
 
 MAX_GUESSES: Final = 100
 """Patterns that a near name is looked for: a policy with more of them is about another server."""
