@@ -210,11 +210,8 @@ async def test_the_connection_lives_on_after_a_refusal() -> None:
     assert statuses == [401, 403, 200]
 
 
-async def test_a_protection_that_cannot_be_opened_does_not_start(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_protection_that_cannot_be_opened_does_not_start(caplog: pytest.LogCaptureFixture) -> None:
     """Issue 5: refuse to start rather than run weak, and say why in one line."""
-    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)  # other servers in this process change it
     app = Streaming()
     gate = Gate(app, Doors(fails=PdpError("nobody listens at `unix:/run/authz.sock`:\n start authz-server")))
     server = Server(gate)
