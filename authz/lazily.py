@@ -9,13 +9,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-def names_of(package: str, homes: Mapping[str, tuple[str, ...]]) -> Callable[[str], object]:
-    """Return the `__getattr__` of a package whose names are at home in these modules."""
+def names_of(package: str, homes: Mapping[str, tuple[str, ...]], extra: str = "") -> Callable[[str], object]:
+    """Return the `__getattr__` of a package whose names are at home in these modules.
+
+    `extra` is what has to be installed for them, beside authz itself; who has not is told so.
+    """
 
     def load(name: str) -> object:
         for module, names in homes.items():
             if name in names:
-                return getattr(import_module(module), name)
+                try:
+                    return getattr(import_module(module), name)
+                except ModuleNotFoundError as error:
+                    if not extra or (error.name or "").startswith("authz."):
+                        raise
+                    told = f"`{package}` needs `{error.name}`: pip install 'authz[{extra}]'"
+                    raise ModuleNotFoundError(told, name=error.name) from None
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     return load

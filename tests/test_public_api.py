@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -100,3 +102,12 @@ def test_the_public_names_are_these_and_no_others(package: ModuleType, names: li
 def test_every_public_name_has_a_docstring(package: ModuleType, names: list[str]) -> None:
     """Every public name says what it is (CONTRIBUTING.md)."""
     assert [name for name in names if not getattr(package, name).__doc__] == []
+
+
+@pytest.mark.parametrize("plug_in", ["mcp", "fastmcp"])
+def test_a_plug_in_without_its_framework_says_what_to_install(plug_in: str) -> None:
+    """Issue 5: the extras `authz[mcp]` and `authz[fastmcp]`; a newcomer's first mistake."""
+    program = f"import sys; sys.modules[{plug_in!r}] = None\nfrom authz.{plug_in} import protect"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert f"`authz.{plug_in}` needs `{plug_in}" in ended.stderr
+    assert f"pip install 'authz[{plug_in}]'" in ended.stderr

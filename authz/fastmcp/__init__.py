@@ -37,6 +37,7 @@ __getattr__ = names_of(
         "authz.fastmcp.tokens": ("AuthzTokenVerifier",),
         "authz.mcp.protecting": ("ProtectError",),
     },
+    extra="fastmcp",
 )
 
 

@@ -34,6 +34,7 @@ __getattr__ = names_of(
         "authz.mcp.protecting": ("ProtectError", "protect", "protect_local"),
         "authz.mcp.verifier": ("AuthzTokenVerifier",),
     },
+    extra="mcp",
 )
 
 
