@@ -127,9 +127,8 @@ def _quotable(text: str) -> str:
     return _UNQUOTABLE.sub("", text)[:_MAX_TEXT]
 
 
-def issuer_unavailable(request_id: str) -> Answer:
-    """Return 503: nothing is known of the token, so it is neither good nor bad."""
-    text = "the token cannot be checked at the moment"
+def unavailable(request_id: str, text: str = "the token cannot be checked at the moment") -> Answer:
+    """Return 503: nothing is known of the request's caller, so it is neither good nor bad."""
     return _refusal(503, "temporarily_unavailable", text, request_id, _after(_WAIT_FOR_ISSUER))
 
 

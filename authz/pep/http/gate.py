@@ -19,7 +19,7 @@ from authz.pep.http.admission import Admitted, admit
 from authz.pep.http.asgi import address, send_answer
 from authz.pep.http.bearer import MalformedCredentialsError, bearer_token, issued_for
 from authz.pep.http.body import BodyError, read_body, replaying, understand
-from authz.pep.http.challenge import Challenges, foreign_origin, issuer_unavailable, limited, too_many_failures
+from authz.pep.http.challenge import Challenges, foreign_origin, limited, too_many_failures, unavailable
 from authz.pep.http.connection import Origins, context_of
 from authz.pep.http.lifespan import run_lifespan
 from authz.pep.http.metadata import ComputedScopes, GivenScopes, Metadata
@@ -126,7 +126,8 @@ class Gate:
         except Exception as error:
             request_id = _note(scope, 503, "not open")
             LOG.error("the guard cannot be opened: %s", error, exc_info=not isinstance(error, AuthzError))  # noqa: TRY400  # a named error needs no trace
-            raise _AnsweredError(issuer_unavailable(request_id)) from None
+            text = "requests cannot be authorized at the moment"
+            raise _AnsweredError(unavailable(request_id, text)) from None
 
     async def _enter(self, scope: Scope, receive: Receive) -> tuple[Scope, Receive] | None:
         """Return what the application is called with; None when the client left meanwhile."""
@@ -176,14 +177,14 @@ class Gate:
             raise _AnsweredError(await self._refusal(scope, error)) from None
         except Exception:
             LOG.exception("a token cannot be checked")
-            raise _AnsweredError(issuer_unavailable(_note(scope, 503, "a defect"))) from None
+            raise _AnsweredError(unavailable(_note(scope, 503, "a defect"))) from None
         return caller
 
     async def _refusal(self, scope: Scope, error: TokenError) -> Answer:
         """Return what to say of a token that was refused, and log it."""
         match error.reason:
             case Refusal.UNAVAILABLE:
-                return issuer_unavailable(_note(scope, 503, error.reason.value, error.detail))
+                return unavailable(_note(scope, 503, error.reason.value, error.detail))
             case Refusal.TOO_MANY_FAILURES:
                 return too_many_failures(error.message, _note(scope, 429, error.reason.value))
             case reason:
