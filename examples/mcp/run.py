@@ -65,8 +65,7 @@ def main() -> int:
             wait_for(place, started)
         print(f"MCP server: {server}/mcp\nissuer:     {issuer}\n", flush=True)
         if chosen.serve:
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
-            return 0
+            signal.pause()  # until Ctrl-C, or what is made the same of below
         walk = [HERE / "walk.py", f"{server}/mcp", issuer]
         if chosen.server == "filesystem":
             walk = [HERE / "walk_files.py", f"{server}/mcp", issuer, environment["FILES"]]
@@ -137,4 +136,9 @@ def wait_for(place: int | str, started: Sequence[subprocess.Popen[bytes]]) -> No
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    for number in (signal.SIGINT, signal.SIGTERM):  # either ends this program, and all that it has started
+        signal.signal(number, signal.default_int_handler)
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(0)

@@ -201,10 +201,15 @@ def test_watching_prints_what_decides_and_ends_after_so_many(door: Door) -> None
     assert json.loads(door("watch", "--count", 1, "--format", "json").out)["version"] == 2
 
 
-def watching(door: Door) -> subprocess.Popen[str]:
-    """Return a process that watches."""
+@contextlib.contextmanager
+def watching(door: Door) -> Iterator[subprocess.Popen[str]]:
+    """Run a process that watches; it ends with the block, whatever came of it."""
     command = [*EVAL, "policy", "watch", "--format", "json", *door.where]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_watching_tells_of_each_activation_until_it_is_interrupted(door: Door) -> None:

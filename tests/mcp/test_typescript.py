@@ -45,6 +45,7 @@ def serving(server: str) -> Iterator[tuple[str, str]]:
     finally:
         process.terminate()
         process.communicate(timeout=60)
+        assert process.returncode == 0  # and nothing that it started goes on
 
 
 @pytest.fixture(scope="module", params=["sdk", "fastmcp"])
