@@ -34,12 +34,13 @@ class Processes:
 
     def __init__(self) -> None:
         """Start nothing yet."""
-        self._scratch = tempfile.TemporaryDirectory(prefix="authz-eval-")
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._ready: subprocess.Popen[str] | None = None
 
     def run(self, *arguments: str, stdin: str = "") -> Ended:
         """Run `authz-eval` with these arguments and wait for it."""
-        if self._ready is None:
+        if self._ready is None or self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="authz-eval-")
             environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
             command = [sys.executable, "-X", "utf8", __file__, self._scratch.name]
             self._ready = subprocess.Popen(
@@ -56,11 +57,13 @@ class Processes:
         return Ended(code, *printed)
 
     def close(self) -> None:
-        """End the process that forks."""
+        """End the process that forks; the next command starts another."""
         if self._ready is not None:
             self._ready.communicate()
             self._ready = None
-        self._scratch.cleanup()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
 
 
 def _serve(place: Path) -> None:
