@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from json.encoder import c_make_encoder, encode_basestring  # type: ignore[attr-defined]  # typeshed lacks the first
@@ -19,7 +20,6 @@ from authz.directory.groups import Group, GroupCycleError, refuse_cycles
 from authz.errors import StoreCorruptError
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from authz.model import Act, Value
@@ -164,7 +164,8 @@ class SqliteDirectory:
                 for kind_, type_, id_, tenant_, *contents in rows:
                     yield Entity(Key(Kind(kind_), type_, id_, tenant_), *self._contents(*contents))
             finally:
-                rows.close()  # a reader that leaves early must not hold on to its snapshot
+                with contextlib.suppress(sqlite3.ProgrammingError):  # the store was closed meanwhile
+                    rows.close()  # a reader that leaves early must not hold on to its snapshot
 
     def _groups_of(self, group: Group) -> Sequence[str]:
         found = self.get(Key(Kind.GROUP, "", group.id, group.tenant))
