@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
 MAX_ENTRY_BYTES: Final = 64 * 1024
 """Bytes of one entry's attributes and of what it is in, each as JSON."""
-HINTS: Final = ("read_only", "destructive", "idempotent", "open_world")
+MCP_HINTS: Final = {
+    "readOnlyHint": "read_only",
+    "destructiveHint": "destructive",
+    "idempotentHint": "idempotent",
+    "openWorldHint": "open_world",
+}
+"""What MCP calls the hints of a tool, and what policies call them."""
+HINTS: Final = tuple(MCP_HINTS.values())
 """The attributes of a tool that are true or false; one that is missing was not given."""
 
 

@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from authz.directory.checking import checked
-from authz.directory.entities import HINTS, MAX_ENTRY_BYTES, Entity, EntityError, Key, Kind
+from authz.directory.entities import HINTS, MAX_ENTRY_BYTES, MCP_HINTS, Entity, EntityError, Key, Kind
 from authz.directory.records import MEMBERS_OF_RECORDS, Defaults, entity_from_record
 from authz.errors import InvalidRequestError
 from authz.json_form import MAX_EXACT, WHOLE, read_json, shown
@@ -34,7 +34,6 @@ MAX_LINE: Final = 8 * MAX_ENTRY_BYTES
 """Bytes of one line: what an entry may hold, twice, with every character escaped."""
 _MAX_TOOLS: Final = 32 * 1024 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
-_HINTS: Final = dict(zip(("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"), HINTS, strict=True))
 
 
 class _NotPlainError(Exception):
@@ -286,7 +285,7 @@ def _tool(item: object, server: str, tenant: str) -> Entity | EntityError:
         return EntityError(kind, "name", "is missing")
     hints = item.get("annotations")
     given = hints if isinstance(hints, dict) else {}
-    attributes = {ours: given[theirs] for theirs, ours in _HINTS.items() if given.get(theirs) is not None}
+    attributes = {ours: given[theirs] for theirs, ours in MCP_HINTS.items() if given.get(theirs) is not None}
     if item.get("inputSchema") is not None:
         attributes["input_schema"] = item["inputSchema"]
     try:

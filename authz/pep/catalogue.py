@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from authz.directory.entities import MCP_HINTS
 from authz.model import ToolInfo
 
 if TYPE_CHECKING:
@@ -37,23 +38,12 @@ class Catalogue(Protocol):
 
 def tool_item(tool: Mapping[str, Any], server: str, tags: Sequence[str] = ()) -> Item:
     """Return the entry of a tool as `tools/list` shows it, in JSON form. A hint that is absent is not false."""
-    hints = tool.get("annotations")
-    hints = hints if isinstance(hints, dict) else {}
-
-    def hint(name: str) -> bool | None:
-        value = hints.get(name)
-        return value if isinstance(value, bool) else None
-
+    annotations = tool.get("annotations")
+    given = annotations if isinstance(annotations, dict) else {}
+    hints = {ours: given[theirs] for theirs, ours in MCP_HINTS.items() if isinstance(given.get(theirs), bool)}
     schema = tool.get("inputSchema")
     return Item(
         str(tool.get("name", "")),
-        ToolInfo(
-            server=server,
-            tags=tuple(tags),
-            read_only=hint("readOnlyHint"),
-            destructive=hint("destructiveHint"),
-            idempotent=hint("idempotentHint"),
-            open_world=hint("openWorldHint"),
-        ),
+        ToolInfo(server=server, tags=tuple(tags), **hints),
         schema if isinstance(schema, dict) else {},
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from authz.directory.entities import MCP_HINTS
 from authz.errors import InvalidRequestError, LoadError
 from authz.json_form.text import read_json, shown
 from authz.lang.ast import Span
@@ -46,12 +47,6 @@ METHODS: Final = frozenset(
 )
 """What guards ask about by its MCP method: policies name these like tools, and no catalogue lists them."""
 
-_HINTS: Final = {
-    "readOnlyHint": "read_only",
-    "destructiveHint": "destructive",
-    "idempotentHint": "idempotent",
-    "openWorldHint": "open_world",
-}
 _TOKENS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{},]', re.DOTALL)
 
 
@@ -159,7 +154,7 @@ def _tool(path: str, index: int, item: object, spans: Mapping[int, Span]) -> Too
         raise CatalogueError(f"`{path}`: the inputSchema of tools[{index}] is no object")
     annotations = item.get("annotations")
     given = annotations if isinstance(annotations, dict) else {}
-    hints = {ours: given[theirs] for theirs, ours in _HINTS.items() if isinstance(given.get(theirs), bool)}
+    hints = {ours: given[theirs] for theirs, ours in MCP_HINTS.items() if isinstance(given.get(theirs), bool)}
     return Tool(name, hints, schema, spans[index])
 
 
