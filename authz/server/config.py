@@ -19,6 +19,7 @@ DEFAULT_LISTEN: Final = "127.0.0.1:8181"
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogMode = Literal["required", "best-effort"]
+Transport = Literal["auto", "grpcio", "native"]
 
 _HOST_PORT: Final = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})\Z")
 _MAX_SOCKET_PATH: Final = 107  # bytes; sockaddr_un on Linux, less the final NUL
@@ -105,6 +106,10 @@ class Config:
     """The issuers whose tokens are validated; None where requests bring none."""
     share_policy: bool = False
     """Whether enforcement points may have the policy itself, to decide by."""
+    transport: Transport = "auto"
+    """What carries the calls; `auto` is native where it is installed and may be used."""
+    workers: int = 1
+    """Processes that answer, on one port."""
     reflection: bool = False
     max_concurrent: int = 1_000
     max_message: int = 4 * MIB

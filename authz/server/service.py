@@ -18,7 +18,7 @@ from authz.tokens.asking import asked_by
 from authz.v1 import decision_pb2 as v1
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
     from typing import TypeAlias
 
     from structlog.typing import FilteringBoundLogger
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from authz.audit.records import Decided
     from authz.audit.writer import Writer
     from authz.model import Request
-    from authz.pdp.engine import Engine
+    from authz.pdp.engine import Active, Engine
     from authz.server.deciding import Complete, Made
     from authz.server.gate import Context
     from authz.tokens.caller import Caller
@@ -77,15 +77,31 @@ class DecisionService:
     async def check(self, data: bytes, context: Context) -> bytes:
         """Answer one question."""
         try:
-            active = self._engine.active
-            call = wire.read_check(data, self._now(), tokens=self._identify is not None)
-            active.require(call.min_policy_revision)
-            caller = await self._caller(call.token, call.request) if call.token else None
-            made = self._decider.decide(active.program, call, self._asker(context), len(data), caller)
-            await self._decider.keep(made.unkept, size=len(data))
-            return _response(made).SerializeToString()
+            answer = self.begin_check(data, self._asker(context))
+            return answer if isinstance(answer, bytes) else await answer
         except Exception as error:  # noqa: BLE001  # the outermost handler: nothing may reach gRPC, which would tell all
             return await self._fail(context, "Check", error)
+
+    def begin_check(self, data: bytes, who: Asker) -> bytes | Coroutine[Any, Any, bytes]:
+        """Answer one question at once, or return what must be awaited for it: a token's issuer, the log.
+
+        Raises what `refuse` makes a status of. The awaiting is for the server's event loop.
+        """
+        active = self._engine.active
+        call = wire.read_check(data, self._now(), tokens=self._identify is not None)
+        active.require(call.min_policy_revision)
+        if call.token:
+            return self._check_identified(active, call, who, len(data))
+        made = self._decider.decide(active.program, call, who, len(data))
+        return self._kept(made, len(data)) if made.unkept else _response(made).SerializeToString()
+
+    async def _check_identified(self, active: Active, call: Call, who: Asker, size: int) -> bytes:
+        caller = await self._caller(call.token, call.request)
+        return await self._kept(self._decider.decide(active.program, call, who, size, caller), size)
+
+    async def _kept(self, made: Made, size: int) -> bytes:
+        await self._decider.keep(made.unkept, size=size)
+        return _response(made).SerializeToString()
 
     async def batch_check(self, data: bytes, context: Context) -> bytes:
         """Answer the questions of one caller, all by the program that was active when they came."""
@@ -193,9 +209,13 @@ class DecisionService:
         """End the call with the status of an error; never returns."""
         if isinstance(error, grpc.aio.AbortError):
             raise error
-        self._note(method, error)
-        await context.abort(*wire.status(error))
+        await context.abort(*self.refuse(method, error))
         raise AssertionError  # abort() raises
+
+    def refuse(self, method: str, error: Exception) -> tuple[grpc.StatusCode, str]:
+        """Return the status of an error, and log it as it deserves."""
+        self._note(method, error)
+        return wire.status(error)
 
     def _note(self, method: str, error: Exception) -> None:
         code, _ = wire.status(error)
