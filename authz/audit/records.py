@@ -6,24 +6,21 @@ names, and nothing else.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from authz.audit.canonical import cut, digest, encoder, quoted
 from authz.json_form import abridged, recorded_to_json, request_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from authz.model import Act, Attributes, Decision, Fact, Request, Resource, Value
+    from authz.model import Act, Attributes, Decision, Fact, Request, Value
     from authz.tokens.caller import Caller
 
-MAX_TEXT: Final = 1_024
-"""Characters of one string in a record."""
 MAX_NAMES: Final = 50
 """Rules, obligations or contradictions in one record."""
 
@@ -31,23 +28,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ROOTS: Final = ("arguments", "client.attributes", "context", "resource.attributes", "subject_attributes")
 
 
-def _encoder(*, sort_keys: bool) -> Callable[[object], str]:
-    """Return what writes one line of JSON. No value can refer to itself: a request is checked.
-
-    `json` would make the part that is written in C anew for each value, a fifth of a record's cost.
-    """
-    encoder = json.JSONEncoder(
-        separators=(",", ":"), check_circular=False, allow_nan=False, sort_keys=sort_keys, default=dict
-    )
-    make = getattr(json.encoder, "c_make_encoder", None)
-    if make is None:  # an interpreter without it
-        return encoder.encode
-    write = make(None, encoder.default, json.encoder.encode_basestring_ascii, None, ":", ",", sort_keys, False, False)
-    return lambda value: "".join(write(value, 0))
-
-
-_line: Final = _encoder(sort_keys=False)
-_canonical: Final = _encoder(sort_keys=True)  # what is hashed
+_line: Final = encoder(sort_keys=False)
 
 
 class Decided(NamedTuple):
@@ -113,41 +94,86 @@ def decision_record(
     request, decision, time, latency_us, decision_id, request_id, pep, trace_id, facts, directory_revision, caller = (
         decided
     )
-    asked = request_to_json(request)
-    if pseudonym is not None and request.subject:
-        asked["subject"] = pseudonym(request.tenant, request.subject)
-    members: dict[str, object] = {
-        "time": _time(time),
-        "kind": "decision",
-        "pep": cut(pep),
-        "subject": asked.get("subject"),
-        "anonymous": request.anonymous,
-        "token": _token(caller) if caller is not None else None,
-        "client": request.client.id if request.client is not None else None,
-        "tenant": request.tenant,
-        "tool": request.tool,
-        "resource": _resource(request.resource) if request.resource is not None else None,
-        "decision": decision.effect.name,
-        "reason": decision.reason.name,
-        "rules": [cut(name) for name in decision.rules[:MAX_NAMES]],
-        "policy_revision": decision.policy_revision,
-        "directory_revision": directory_revision,
-        "request_digest": _digest(asked),
-        "attributes": contents.of(request) if contents.attributes else None,
-        "latency_us": latency_us,
-        "request_id": cut(request_id),
-        "decision_id": decision_id,
-        "trace_id": trace_id,
-        "contradictions": _contradictions(facts) if facts else None,
-        "obligations": [cut(obligation.name) for obligation in decision.obligations[:MAX_NAMES]],
-        "request": {**recorded_to_json(request), "check": asked} if contents.requests else None,
-    }
-    return _line({name: value for name, value in members.items() if value or name == "latency_us"})
+    subject = request.subject
+    if pseudonym is not None and subject:
+        subject = pseudonym(request.tenant, subject)
+    digested, who, tenant, tool, resource = digest(request, subject)
+    outcome = _outcome(decision)
+    # The members before the latency, which is always there, each end with a comma; those after it begin with one.
+    if pep:
+        who = f'"pep":{quoted(cut(pep))},{who}'
+    if request.anonymous:
+        who += '"anonymous":true,'
+    if caller is not None and (token := _token(caller)):
+        who += f'"token":{_line(token)},'
+    if request.client is not None and request.client.id:
+        who += f'"client":{quoted(request.client.id)},'
+    found = f'"request_digest":"{digested}",'
+    if directory_revision:
+        found = f'"directory_revision":{directory_revision},{found}'
+    if contents.attributes and (attributes := contents.of(request)):
+        found += f'"attributes":{_line(attributes)},'
+    ids = f',"request_id":{quoted(cut(request_id))}' if request_id else ""
+    if decision_id:
+        ids += f',"decision_id":{quoted(decision_id)}'
+    if trace_id:
+        ids += f',"trace_id":{quoted(trace_id)}'
+    if facts and (contradictions := _contradictions(facts)):
+        ids += f',"contradictions":{_line(contradictions)}'
+    whole = _whole(request, subject) if contents.requests else ""
+    return (
+        f'{{"time":"{_time(time)}","kind":"decision",{who}{tenant}{tool}{resource}'
+        f'{outcome.text}{found}"latency_us":{latency_us}{ids}{outcome.obligations}{whole}}}'
+    )
+
+
+def _whole(request: Request, subject: str) -> str:
+    form = request_to_json(request)
+    if subject:
+        form["subject"] = subject
+    return f',"request":{_line({**recorded_to_json(request), "check": form})}'
 
 
 def request_digest(request: Request) -> str:
     """Return the SHA-256, in hex, of a question in its canonical form: two spellings of it have one digest."""
-    return _digest(request_to_json(request))
+    return digest(request, request.subject)[0]
+
+
+class _Outcome(NamedTuple):
+    """What all records of one decision say of it; it holds the decision, so that its `id` is no other's."""
+
+    decision: Decision
+    text: str
+    """The members from `decision` to `policy_revision`, with a comma after each."""
+    obligations: str
+    """`,"obligations":[…]`, or nothing."""
+
+
+_OUTCOMES: Final = 512
+_outcomes: Final[dict[int, _Outcome]] = {}
+
+
+def _outcome(decision: Decision) -> _Outcome:
+    """Return what is said of a decision, written down once: a program answers alike with the very same decision."""
+    known = _outcomes.get(id(decision))
+    if known is not None:
+        return known
+    members: dict[str, object] = {
+        "decision": decision.effect.name,
+        "reason": decision.reason.name,
+        "rules": [cut(name) for name in decision.rules[:MAX_NAMES]],
+        "policy_revision": decision.policy_revision,
+    }
+    obligations = [cut(obligation.name) for obligation in decision.obligations[:MAX_NAMES]]
+    made = _Outcome(
+        decision,
+        _line({name: value for name, value in members.items() if value})[1:-1] + ",",
+        f',"obligations":{_line(obligations)}' if obligations else "",
+    )
+    if len(_outcomes) >= _OUTCOMES:
+        _outcomes.clear()
+    _outcomes[id(decision)] = made
+    return made
 
 
 def _token(caller: Caller) -> dict[str, str]:
@@ -216,15 +242,6 @@ def timestamp(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def cut(text: str) -> str:
-    """Return a text that is no longer than a record's strings may be; `…` stands for what was cut off."""
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
-
-
-def _digest(asked: dict[str, object]) -> str:
-    return sha256(_canonical(asked).encode()).hexdigest()
-
-
 def _time(nanoseconds: int) -> str:
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     return f"{_second(seconds)}.{rest // 1_000:06}Z"
@@ -233,17 +250,6 @@ def _time(nanoseconds: int) -> str:
 @lru_cache(maxsize=4)
 def _second(seconds: int) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="seconds").removesuffix("+00:00")
-
-
-def _resource(resource: Resource) -> dict[str, str]:
-    form = {}
-    if resource.type:
-        form["type"] = resource.type
-    if resource.id:
-        form["id"] = cut(resource.id)
-    if resource.tenant:
-        form["tenant"] = resource.tenant
-    return form
 
 
 def _contradictions(facts: Sequence[Fact]) -> list[dict[str, object]]:

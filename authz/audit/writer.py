@@ -9,21 +9,23 @@ as that can be written again. At every moment `taken == written + dropped + wait
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
+import time
 from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from authz.audit.appending import Appender
+from authz.audit.batch import UNAVAILABLE, Batch
 from authz.audit.bell import Bell
 from authz.audit.records import NOTHING_MORE, Contents, Decided, loss_record
 from authz.errors import AuthzError, LogUnavailableError, StoreBusyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from authz.audit.appending import Keeping
+    from authz.audit.batch import Item
     from authz.audit.bell import Alarm
     from authz.audit.sinks import Sink
 
@@ -36,9 +38,12 @@ _MOST: Final = 2_000  # records in one commit: whoever waits for the first shoul
 _MOST_BYTES: Final = 16 * 1024 * 1024
 _GATHER_S: Final = 0.05  # a thread that woke for every record would cost the deciding one a quarter of its throughput
 _COMPANY_S: Final = 0.002  # at most; a commit for one alone costs ten times what it costs for each of eight
+_SLICE: Final = 32  # records that are written down in one go: the deciding thread may wait for a fifth of a millisecond
+_LINES: Final = 64  # that a sink gets at a time: a million bytes of two thousand take new memory, and twice as long
+_BREATH_S: Final = 0.00005
 _RETRY_S: Final = 1.0  # after which a loss is stated where no record comes that it could go with
 
-_UNAVAILABLE: Final = "the decision log cannot be written now"
+_GIVEN_UP: Final = "the decision log is locked, and it is time to end"
 _FULL: Final = "the queue of the decision log is full, or closed"
 
 
@@ -49,14 +54,6 @@ class Counts(NamedTuple):
     written: int
     dropped: int
     waiting: int
-
-
-class _Item(NamedTuple):
-    """Records that belong together, and who waits for them."""
-
-    entries: tuple[Decided | str, ...]
-    size: int
-    waiter: asyncio.Future[None] | None
 
 
 class Writer:
@@ -90,7 +87,7 @@ class Writer:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._hurry = threading.Event()
-        self._queue: deque[_Item] = deque()
+        self._queue: deque[Item] = deque()
         self._waiting = self._bytes = 0
         self._taken = self._written = self._dropped = 0
         self._unstated = 0
@@ -125,13 +122,13 @@ class Writer:
         did not raise.
         """
         waiter = asyncio.get_running_loop().create_future()
-        if not self._take(_Item(entries, size, waiter)):
-            raise LogUnavailableError(_UNAVAILABLE)
+        if not self._take((entries, size, waiter)):
+            raise LogUnavailableError(UNAVAILABLE)
         await waiter
 
     def note(self, *entries: Decided | str, size: int = 0) -> None:
         """Have records written soon. Never waits, never raises."""
-        self._take(_Item(entries, size, None))
+        self._take((entries, size, None))
 
     def close(self) -> Counts:
         """Write what waits, end the thread, and return what became of all records."""
@@ -144,34 +141,34 @@ class Writer:
         self._bell.again(now=True)
         return self.counts
 
-    def _take(self, item: _Item) -> bool:
+    def _take(self, item: Item) -> bool:
         """Put records into the queue; where there is no room, count them as lost and say so."""
-        count = len(item.entries)
+        entries, size, waiter = item
+        count = len(entries)
         with self._lock:
             self._taken += count
-            fits = self._waiting + count <= self._max_records and self._bytes + item.size <= self._max_bytes
-            if fits and not self._closed:
+            waiting, bytes_ = self._waiting + count, self._bytes + size
+            if waiting <= self._max_records and bytes_ <= self._max_bytes and not self._closed:
                 self._queue.append(item)
-                self._waiting += count
-                self._bytes += item.size
-                if item.waiter is not None or self._waiting > self._hurry_records or self._bytes > self._hurry_bytes:
+                self._waiting, self._bytes = waiting, bytes_
+                hurries = waiter is not None or waiting > self._hurry_records or bytes_ > self._hurry_bytes
+                if hurries and not self._hurry.is_set():
                     self._hurry.set()
                 if self._asleep or (self._gathers and len(self._queue) >= self._company):
                     self._asleep = self._gathers = False
                     self._changed.notify()
                 return True
-            self._lose(item)
+            self._lose(count, count if waiter is None else 0)
         self._bell.ring(_FULL, count)
         return False
 
-    def _lose(self, item: _Item) -> None:
+    def _lose(self, count: int, unwaited: int) -> None:
         """Count records as lost; the lock is held. The log will state those that nobody waited for."""
-        count = len(item.entries)
         self._dropped += count
-        if item.waiter is None and count:
+        if unwaited:
             if not self._unstated:
                 self._since = datetime.now(UTC)
-            self._unstated += count
+            self._unstated += unwaited
 
     # What follows runs in the thread and nowhere else.
 
@@ -185,13 +182,12 @@ class Writer:
             return
         finally:
             opened.set()
-        while (items := self._next()) is not None:
-            self._write(items)
-            del items  # requests need not live until the next ones come
+        while self._comes():
+            self._write()
             self._bell.again()
             if not self._closed:
                 self._hurry.wait(_GATHER_S)
-        self._write([])  # what was lost meanwhile
+        self._write()  # what was lost meanwhile
         self._end()
 
     def _end(self) -> None:
@@ -199,8 +195,8 @@ class Writer:
         for sink in self._sinks:
             sink.close()
 
-    def _next(self) -> list[_Item] | None:
-        """Wait for records and return some, none where only a loss is to be stated; None at the end."""
+    def _comes(self) -> bool:
+        """Wait for records, or for the time to state a loss; False at the end."""
         with self._lock:
             if not self._queue and not self._closed:
                 self._asleep = True
@@ -210,86 +206,109 @@ class Writer:
                 self._gathers = True  # those of the last commit ask again at about the same time
                 self._changed.wait(_COMPANY_S)
                 self._gathers = False
-            items: list[_Item] = []
-            count = size = 0
-            while self._queue and count < _MOST and size < _MOST_BYTES:
-                item = self._queue.popleft()
-                items.append(item)
-                count += len(item.entries)
-                size += item.size
-            self._bytes -= size
-            waited_for = sum(item.waiter is not None for item in items)
-            reached = waited_for >= self._company  # perhaps one more would come, too: without asking it stays at two
-            self._company = waited_for + reached if waited_for > 1 else 0
-            if not self._queue and not self._closed:
-                self._hurry.clear()
-            return items if items or not self._closed else None
+            return bool(self._queue) or not self._closed
 
-    def _write(self, items: list[_Item]) -> None:
+    def _write(self) -> None:
         """Write one batch down and commit it; whatever happens, each of its records is counted once."""
-        if self._given_up:
-            self._fail(items, "the decision log is locked, and it is time to end")
-            return
+        batch = Batch()
         with self._lock:
             unstated, since, before = self._unstated, self._since, datetime.now(UTC)
-        bodies = [loss_record(unstated, since)] if unstated else []
-        good: list[_Item] = []
-        bad: list[_Item] = []
+        if unstated:
+            batch.bodies.append(loss_record(unstated, since))
         try:
-            self._appender.open()
-            for item in items:
-                if (written := self._written_down(item)) is None:
-                    bad.append(item)
-                else:
-                    good.append(item)
-                    bodies += written
-            first = self._appender.append(bodies, self._patient) if bodies else 0
+            self._write_down(batch)
+            first = self._appender.append(batch.bodies, self._patient) if batch.bodies else 0
         except Exception as error:  # noqa: BLE001  # the thread must outlive a defect, and every record be counted
             if isinstance(error, StoreBusyError):
                 self._given_up = self._closed
             else:
                 self._appender.close()  # a new connection may find what this one has lost
-            self._fail(items, str(error) if isinstance(error, AuthzError) else f"the log has a defect: {error!r}")
+            self._fail(batch, str(error) if isinstance(error, AuthzError) else f"the log has a defect: {error!r}")
             return
-        self._fail(bad, "a record cannot be written down")
         if first:
-            self._count(good, 0, unstated, before)
-        _settle(good, done=True)
-        lost = self._pass_on(first, bodies)
+            self._count(batch, 0, unstated, before)
+        batch.settle(done=True)
+        lost = self._pass_on(first, batch.bodies)
         if not first:
-            self._count(good, lost, 0 if lost else unstated, before)
+            self._count(batch, lost, 0 if lost else unstated, before)
 
-    def _written_down(self, item: _Item) -> list[str] | None:
-        """Return the bodies of records; None for a defect in one, which must not cost the others."""
+    def _write_down(self, batch: Batch) -> None:
+        """Fill a batch from the queue. What is raised concerns the log, and all that a batch could hold."""
+        items = self._items(batch)
         try:
-            return [self._appender.body(entry) for entry in item.entries]
-        except AuthzError:
+            self._open()
+            body, bodies = self._appender.body, batch.bodies
+            due = len(bodies) + _SLICE
+            for item in items:
+                whole = len(bodies)
+                try:
+                    for entry in item[0]:
+                        bodies.append(body(entry))
+                        if len(bodies) >= due:
+                            due += _SLICE
+                            self._breathe(batch)
+                except AuthzError:
+                    batch.add(item)
+                    raise
+                except Exception as error:  # noqa: BLE001  # a defect in one record must not cost the others
+                    del bodies[whole:]
+                    bad = Batch()
+                    bad.add(item)
+                    batch.size += bad.size  # they leave the queue together
+                    self._fail(bad, f"a record cannot be written down: {error!r}")
+                else:
+                    batch.add(item)
+        except Exception:
+            for item in items:
+                batch.add(item)
             raise
-        except Exception as error:  # noqa: BLE001  # as it says
-            self._bell.ring(f"a record cannot be written down: {error!r}", 0)
-            return None
+        finally:
+            self._leave_queue(batch)
 
-    def _count(self, items: list[_Item], lost: int, stated: int, before: datetime) -> None:
-        """Count records as written, but for those that are lost; so many older losses are stated now."""
-        count = sum(len(item.entries) for item in items)
-        lost = min(lost, count)
+    def _open(self) -> None:
+        if self._given_up:
+            raise StoreBusyError(_GIVEN_UP)
+        self._appender.open()
+
+    def _items(self, batch: Batch) -> Iterator[Item]:
+        """Yield items from the queue until there are no more or the batch is full."""
+        queue = self._queue
+        while queue and batch.count < _MOST and batch.size < _MOST_BYTES:
+            yield queue.popleft()  # by this thread alone, so it needs no lock
+
+    def _breathe(self, batch: Batch) -> None:
+        """Let others run; two threads that both want to take turns only every few milliseconds."""
+        if not batch.waiters and not self._closed:
+            time.sleep(_BREATH_S)
+
+    def _leave_queue(self, batch: Batch) -> None:
+        """Make room for the bytes of others, and guess how many will come together next time."""
         with self._lock:
-            self._waiting -= count
-            self._written += count - lost
+            self._bytes -= batch.size
+            waited_for = len(batch.waiters)
+            reached = waited_for >= self._company  # perhaps one more would come, too: without asking it stays at two
+            self._company = waited_for + reached if waited_for > 1 else 0
+            if not self._queue and not self._closed:
+                self._hurry.clear()
+
+    def _count(self, batch: Batch, lost: int, stated: int, before: datetime) -> None:
+        """Count records as written, but for those that are lost; so many older losses are stated now."""
+        lost = min(lost, batch.count)
+        with self._lock:
+            self._waiting -= batch.count
+            self._written += batch.count - lost
             self._dropped += lost
             self._unstated -= stated
             self._since = before
 
-    def _fail(self, items: list[_Item], problem: str) -> None:
+    def _fail(self, batch: Batch, problem: str) -> None:
         """Count records as lost, and tell whoever waits for them."""
-        count = sum(len(item.entries) for item in items)
         with self._lock:
-            for item in items:
-                self._lose(item)
-            self._waiting -= count
-        _settle(items, done=False)
-        if count:
-            self._bell.ring(problem, count)
+            self._lose(batch.count, batch.count - batch.waited)
+            self._waiting -= batch.count
+        batch.settle(done=False)
+        if batch.count:
+            self._bell.ring(problem, batch.count)
 
     def _patient(self, error: StoreBusyError) -> bool:
         """Say whether to try a locked log again: not while callers wait, nor at the end."""
@@ -300,35 +319,18 @@ class Writer:
 
     def _pass_on(self, first: int, bodies: list[str]) -> int:
         """Give the sinks the lines of the log, or without one its bodies; return how many records no sink has."""
-        lines = [f'{{"seq":{seq},{body[1:]}' for seq, body in enumerate(bodies, first)] if first else bodies
-        least = len(lines)
+        least = len(bodies)
         for sink in self._sinks:
-            try:
-                lost = sink.write(lines)
-            except Exception:  # noqa: BLE001  # a defect; what is in the log stays there
-                lost = len(lines)
+            lost = 0
+            for at in range(0, max(len(bodies), 1), _LINES):  # without any, a sink may still have a loss to state
+                lines = bodies[at : at + _LINES]
+                if first:
+                    lines = [f'{{"seq":{seq},{body[1:]}' for seq, body in enumerate(lines, first + at)]
+                try:
+                    lost += sink.write(lines)
+                except Exception:  # noqa: BLE001  # a defect; what is in the log stays there
+                    lost += len(lines)
             if lost:
                 self._bell.ring("a sink of the decision log cannot be written", lost)
             least = min(least, lost)
         return least
-
-
-def _settle(items: Iterable[_Item], *, done: bool) -> None:
-    """Tell those who wait, with one wake-up for each event loop."""
-    loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
-    for item in items:
-        if item.waiter is not None:
-            loops.setdefault(item.waiter.get_loop(), []).append(item.waiter)
-    for loop, waiters in loops.items():
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits there any more
-            loop.call_soon_threadsafe(_resolve, waiters, done)
-
-
-def _resolve(waiters: list[asyncio.Future[None]], done: bool) -> None:  # noqa: FBT001  # call_soon takes no names
-    for waiter in waiters:
-        if waiter.done():  # whoever waited has been cancelled
-            continue
-        if done:
-            waiter.set_result(None)
-        else:
-            waiter.set_exception(LogUnavailableError(_UNAVAILABLE))

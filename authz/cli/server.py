@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +17,19 @@ from authz.errors import AuthzError, PolicyError
 from authz.tokens.errors import TokenConfigError
 
 if TYPE_CHECKING:
-    from authz.server.config import Address, AdminConfig, Config, DecisionLogConfig, LogFormat, LogLevel, TlsConfig
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
+
+    from authz.server.config import (
+        Address,
+        AdminConfig,
+        Config,
+        DecisionLogConfig,
+        LogFormat,
+        LogLevel,
+        TlsConfig,
+        Transport,
+    )
 
 
 class _Server(Program):
@@ -67,18 +80,34 @@ class _Server(Program):
     help="Answer only clients whose certificate one of these has signed (mutual TLS).",
 )
 @click.option(
+    "--transport",
+    type=click.Choice(["auto", "grpcio", "native"]),
+    default="auto",
+    show_default=True,
+    help="What carries the calls. native is several times as fast, without TLS, for this machine's own processes; auto "
+    "takes it where it is installed (`authz[native]`) and may be used.",
+)
+@click.option(
     "--share-policy",
     is_flag=True,
     help="Let enforcement points have the policy itself, to decide by inside their own process.",
 )
 @click.option("--reflection/--no-reflection", help="Serve gRPC reflection, for tools like grpcurl.")
 @click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="Processes that answer, on one port.",
+)
+@click.option(
     "--max-concurrent",
     default=1000,
     show_default=True,
     type=click.IntRange(min=1),
     metavar="N",
-    help="Calls under way at most; more are refused at once.",
+    help="Calls under way at most, in each worker; more are refused at once.",
 )
 @click.option(
     "--max-message",
@@ -185,8 +214,13 @@ def main(context: click.Context, /, **given: Any) -> ExitCode | None:  # noqa: A
         return None
     # gRPC's own log would repeat in its words what is said here in one line.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    return _reported(lambda: _serve(**given))
+
+
+def _reported(serve: Callable[[], ExitCode]) -> ExitCode:
+    """Return how serving ends, and say why where that is a failure."""
     try:
-        return _serve(**given)
+        return serve()
     except PolicyError as error:
         complain(error.diagnostics)
         return ExitCode.INVALID_POLICY
@@ -206,14 +240,32 @@ def _serve(**given: Any) -> ExitCode:  # noqa: ANN401  # as above
         config = _config(**given)
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
-    from authz.server import app, log  # noqa: PLC0415  # as above
+    from authz.server import log  # noqa: PLC0415  # as above
 
     logger, outlet = log.configure(config.log_format, config.log_level)
     try:
-        asyncio.run(app.run(config, logger))
+        if config.workers > 1:
+            from authz.server.workers import supervisor  # noqa: PLC0415  # as above
+
+            return ExitCode(asyncio.run(supervisor.run(config, logger, _work)))
+        from authz.server import app, looping  # noqa: PLC0415  # as above
+
+        looping.run(app.run(config, logger))
     finally:
         outlet.close()
     return ExitCode.OK
+
+
+def _work(number: int, config: Config, pipe: Connection) -> None:
+    """Be a worker: what keeps it from starting, or ends it, is said as it is of a server of one process."""
+    from authz.server.workers.worker import work  # noqa: PLC0415  # the parent does without it
+
+    def serve() -> ExitCode:
+        work(number, config, pipe)
+        return ExitCode.OK
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent says when to end
+    sys.exit(_reported(serve))
 
 
 def _config(  # noqa: PLR0913  # one for each option
@@ -224,8 +276,10 @@ def _config(  # noqa: PLR0913  # one for each option
     tls_cert: Path | None,
     tls_key: Path | None,
     tls_client_ca: Path | None,
+    transport: Transport,
     share_policy: bool,
     reflection: bool,
+    workers: int,
     max_concurrent: int,
     max_message: int,
     grace: float,
@@ -240,16 +294,19 @@ def _config(  # noqa: PLR0913  # one for each option
 ) -> Config:
     """Return the settings that the options come to. Raises `ConfigError`."""
     from authz.server.config import Config, StoreConfig  # noqa: PLC0415  # as above
+    from authz.server.transport import way  # noqa: PLC0415  # as above
 
     if log_key is not None and store is None:
         raise click.UsageError("`--log-key` needs `--store`")
     tls = _tls(tls_cert, tls_key, tls_client_ca)
-    return Config(
+    config = Config(
         policies=policies,
         listen=_address("--listen", listen, insecure_bind=insecure_bind or tls is not None),
         tls=tls,
+        transport=transport,
         share_policy=share_policy,
         reflection=reflection,
+        workers=workers,
         max_concurrent=max_concurrent,
         max_message=max_message,
         grace=grace,
@@ -260,6 +317,8 @@ def _config(  # noqa: PLR0913  # one for each option
         admin=_admin(admin_listen, admin_token_file),
         tokens=tokens,
     )
+    way(config)  # refuses a transport that cannot be
+    return config
 
 
 def _tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> TlsConfig | None:

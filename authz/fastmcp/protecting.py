@@ -125,14 +125,13 @@ def _install(server: FastMCP[Any], opened: Protection, catalogue: ServerCatalogu
     server.middleware.insert(0, AuthzMiddleware(opened, catalogue))
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Running:
     """Opens the protection for as long as the server runs, on whatever transport, and however many at a time."""
 
     inner: Callable[[], AbstractAsyncContextManager[None]]
     protection: Protection
     catalogue: ServerCatalogue
-    runs: int = 0
 
     def __call__(self) -> AbstractAsyncContextManager[None]:
         """Run the server's own lifespan inside."""
@@ -140,15 +139,7 @@ class _Running:
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[None]:
-        self.runs += 1
-        try:
-            await self.protection.open()
-            async with self.inner():
-                with suppress(PdpError):
-                    await self.catalogue.tools()  # before a call has to wait for it
-                yield
-        finally:
-            self.runs -= 1
-            if self.runs == 0:
-                await self.catalogue.close()
-                await self.protection.close()
+        async with self.protection.running(self.catalogue.close), self.inner():
+            with suppress(PdpError):
+                await self.catalogue.tools()  # before a call has to wait for it
+            yield

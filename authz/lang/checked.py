@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from authz.lang.ast import PolicyFile
+    from authz.lang.limits import Limits
     from authz.model import Obligation
 
 
@@ -312,6 +313,31 @@ class Mentions(Node):
     roles: frozenset[str]
 
 
+class FilePart(Node):
+    """What checking has made of one file's tool blocks, and the file's canonical text (L90)."""
+
+    source: Source
+    tree: PolicyFile
+    blocks: tuple[Block, ...]
+    lets: frozenset[tuple[str, int | None]]
+    """The `let`s that the blocks use."""
+    mentions: Mapping[int | None, Mentions]
+    """What the blocks mention, by the tenant block they stand in."""
+    canonical: bytes
+
+
+class Parts(Node):
+    """The parts of a policy by their files' names, and what they were checked against.
+
+    A file that has not changed has the same part in another version of the policy, as long as what
+    its blocks may refer to has not changed: `around`.
+    """
+
+    limits: Limits
+    around: object
+    files: Mapping[str, FilePart]
+
+
 class CheckedPolicySet(Node):
     """A valid policy.
 
@@ -329,3 +355,4 @@ class CheckedPolicySet(Node):
     global_types: frozenset[str]
     known: tuple[Mentions, ...]
     files: tuple[tuple[Source, PolicyFile], ...]
+    parts: Parts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from authz.lang import ast
 from authz.lang.checked import Place
@@ -86,29 +86,40 @@ class Section(NamedTuple):
     source: Source
 
 
+LetKey: TypeAlias = "tuple[str, int | None]"
+"""What a `let` is found by: its name and the tenant block it belongs to."""
+
+
 class Symbols(NamedTuple):
     """All that is declared, by name; duplicates are reported and the first one kept."""
 
     scopes: dict[str, tuple[ast.ScopeDeclaration, Place]]
     roles: list[Role]
     resources: dict[str, tuple[FieldType, ...]]
+    types: Mapping[str, int]
+    """The names of `resources`, and which of them each is."""
     global_types: frozenset[str]
     shapes: dict[str, tuple[FieldType, ...]]
-    lets: dict[tuple[str, int | None], Let]
+    lets: dict[LetKey, Let]
     groups: dict[str, tuple[ast.GroupDeclaration, Place]]
     sections: list[Section]
     blocks: list[tuple[ast.ToolBlock, Source, int | None]]
 
+    def let(self, name: str, section: int | None) -> LetKey | None:
+        """Find what a name means in a tenant block, or outside (None)."""
+        return next((key for key in ((name, section), (name, None)) if key in self.lets), None)
+
 
 def collect(files: Sequence[tuple[Source, ast.PolicyFile]], report: Reporter) -> Symbols:
     """Sort every declaration into its table."""
-    symbols = Symbols({}, [], {}, frozenset(), {}, {}, {}, [], [])
+    symbols = Symbols({}, [], {}, {}, frozenset(), {}, {}, {}, [], [])
     shapes: list[tuple[ast.ShapeDeclaration, Place]] = []
     for source, file in files:
         for declaration in file.declarations:
             _declare(declaration, source, None, symbols, shapes, report)
     global_types = _declare_shapes(shapes, symbols, report)
-    return symbols._replace(global_types=global_types)
+    types = {name: number for number, name in enumerate(symbols.resources)}
+    return symbols._replace(types=types, global_types=global_types)
 
 
 def _declare(

@@ -152,13 +152,12 @@ def _low(server: MCPServer[Any] | Server[Any]) -> Server[Any]:
     return server._lowlevel_server if isinstance(server, MCPServer) else server  # noqa: SLF001  # it is not public
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Lifespan:
     """Opens the protection for as long as the server runs, on whatever transport, and however many at a time."""
 
     inner: Callable[[Server[Any]], AbstractAsyncContextManager[Any]]
     protection: Protection
-    running: int = 0
 
     def __call__(self, server: Server[Any]) -> AbstractAsyncContextManager[Any]:
         """Run the server's own lifespan inside."""
@@ -166,12 +165,5 @@ class _Lifespan:
 
     @asynccontextmanager
     async def _opened(self, server: Server[Any]) -> AsyncIterator[Any]:
-        self.running += 1
-        try:
-            await self.protection.open()
-            async with self.inner(server) as state:
-                yield state
-        finally:
-            self.running -= 1
-            if self.running == 0:
-                await self.protection.close()
+        async with self.protection.running(), self.inner(server) as state:
+            yield state

@@ -10,12 +10,12 @@ generated factory, so two conditions of one shape share one piece of code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from authz.lang import checked
-from authz.lang.checked import Core
+from authz.lang.checked import Core, Rule
 from authz.lang.types import BOOL, STRING, Type, kind_of
 from authz.lang.values import glob, nanoseconds, read_address, read_number, read_time, split_path
 from authz.model import Client, Request, Resource, ToolInfo
@@ -89,6 +89,58 @@ _factories: dict[str, Callable[..., Any]] = {}
 _MAX_FACTORIES: Final = 10_000
 
 
+def _factory(parameters: str, body: str) -> Callable[..., Any]:
+    """Return what makes functions of one text from their constants."""
+    text = f"def make({parameters}):\n def rule(q):\n{body} return rule\n"
+    factory = _factories.get(text)
+    if factory is None:
+        if len(_factories) >= _MAX_FACTORIES:
+            _factories.clear()
+        scope: dict[str, Any] = {}
+        exec(compile(text, "<authz rule>", "exec"), _GLOBALS, scope)  # noqa: S102 (our own text: no string of a policy or request is in it)
+        factory = _factories[text] = cast("Callable[..., Any]", scope["make"])
+    return factory
+
+
+def _local_lines(names: Container[str]) -> str:
+    return "".join(f"  {name} = {text}\n" for name, text in _LOCALS.items() if name in names)
+
+
+class Loop(NamedTuple):
+    """One expression for many rows of constants, and a loop that finds the rows of which it holds."""
+
+    locals: tuple[str, ...]
+    once: Mapping[str, str]
+    """Reads that are the same for all rows, each with the name that it has in the expression."""
+    before: str
+    """What decides for all rows alike."""
+    each: str
+    own: Sequence[int]
+    """The constants that each row has for itself; `common` are the others."""
+    common: Mapping[str, Any]
+
+    def function(self, rows: Sequence[tuple[Any, ...]], *, face: bool, wanted: bool) -> Callable[[Request], list[int]]:
+        """Make the function that returns the first member of each row whose face, true or false, is `wanted`.
+
+        A true face holds where `before` and `each` do, a false one where either does.
+        """
+        settled = "[]" if face is wanted else "[row[0] for row in rows]"
+        lines = [f"if {'not ' if face else ''}({self.before}): return {settled}"]
+        lines += [f"{name} = {text}" for text, name in self.once.items()]
+        names = "".join(f", k{number}" for number in self.own)
+        lines += [
+            "found = []",
+            f"for row{names}, in rows:",
+            f" if {'' if wanted else 'not '}({self.each}): found.append(row)",
+        ]
+        lines.append("return found")
+        body = _local_lines(self.locals) + "".join(f"  {line}\n" for line in lines)
+        return cast(
+            "Callable[[Request], list[int]]",
+            _factory(", ".join(("rows", *self.common)), body)(rows, *self.common.values()),
+        )
+
+
 class RoleTests(NamedTuple):
     """How a role can be held for one tenant: by carrying one of some names, or by a derived role's condition."""
 
@@ -143,16 +195,28 @@ class Emitter:
     def function(self, expression: str) -> Callable[[Request], Any]:
         """Make the function of an expression; functions of one text share their code."""
         parameters = ", ".join(f"k{index}" for index in range(len(self.constants)))
-        lines = "".join(f"  {name} = {text}\n" for name, text in _LOCALS.items() if name in self.locals)
-        text = f"def make({parameters}):\n def rule(q):\n{lines}  return {expression}\n return rule\n"
-        factory = _factories.get(text)
-        if factory is None:
-            if len(_factories) >= _MAX_FACTORIES:
-                _factories.clear()
-            scope: dict[str, Any] = {}
-            exec(compile(text, "<authz rule>", "exec"), _GLOBALS, scope)  # noqa: S102 (our own text: no string of a policy or request is in it)
-            factory = _factories[text] = scope["make"]
-        return cast("Callable[[Request], Any]", factory(*self.constants))
+        body = f"{_local_lines(self.locals)}  return {expression}\n"
+        return cast("Callable[[Request], Any]", _factory(parameters, body)(*self.constants))
+
+    # --- Rules --------------------------------------------------------------------------------
+
+    def face(self, rule: Rule, *, true: bool) -> list[str]:
+        """Write *certainly true* or *certainly false* of a rule, its WHO and condition, in parts.
+
+        It is true where all parts hold, and false where one does.
+        """
+        parts = []
+        if (rule.kind == "allow" and rule.who != "public") or rule.who == "anyone":
+            parts.append("q.subject" if true else "not q.subject")
+        if isinstance(rule.who, checked.Names):
+            parts.append(self.who_true(rule.who) if true else self.who_false(rule.who))
+        if rule.condition is not None:
+            parts.append(self.true(rule.condition) if true else self.false(rule.condition))
+        return parts
+
+    def face_text(self, rule: Rule, *, true: bool) -> str:
+        """Write a face as one expression."""
+        return (" and " if true else " or ").join(self.face(rule, true=true)) or str(true)
 
     # --- Conditions ---------------------------------------------------------------------------
 

@@ -1,20 +1,24 @@
-"""Checked policy → program: the index from a tool to the blocks that apply to a request.
+"""Checked policy → program: from a tool to the rules that have a say in a request.
 
 What a request needs is put together when it is first asked for and kept: a `Plan` for each set of
-blocks that apply together, looked up by tool, resource type and tenant.
+blocks that apply together, found by tool, resource type and tenant.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from authz.lang.values import glob
+from authz.pdp.applying import Blocks
 from authz.pdp.plan import CompiledRule, Plan
 from authz.pdp.program import Program
-from authz.pdp.view import View
+from authz.pdp.view import View, Vocabulary
 
 if TYPE_CHECKING:
-    from authz.lang.checked import Block, CheckedPolicySet
+    from authz.lang.checked import CheckedPolicySet
+
+_MOST_PLANS: Final = 65_536
+_MOST_VIEWS: Final = 65_536
+"""Plans and views that are kept: names in requests choose among the sets of patterns that match together."""
 
 
 def compile_policy(policy: CheckedPolicySet) -> Program:
@@ -23,80 +27,43 @@ def compile_policy(policy: CheckedPolicySet) -> Program:
 
 
 class Planner:
-    """Finds the blocks that apply, and makes the plan of each set of them once."""
+    """Makes the plan of each set of blocks that apply together once."""
 
     def __init__(self, policy: CheckedPolicySet) -> None:
         self._policy = policy
-        self._by_name: dict[str, list[int]] = {}
-        self._by_prefix: dict[str, list[int]] = {}
-        self._by_glob: list[tuple[list[str], int]] = []
-        for index, block in enumerate(policy.blocks):
-            for pattern in block.patterns:
-                self._file(pattern, index)
-        self._prefix_lengths = sorted({len(prefix) for prefix in self._by_prefix})
+        self.blocks = Blocks(policy)
+        self.has_sections = bool(policy.sections)
+        self.vocabulary = Vocabulary(policy)
         self._views: dict[frozenset[int], View] = {}
         self._plans: dict[object, Plan] = {}
-        self.has_sections = bool(policy.sections)
-
-    def _file(self, pattern: str, index: int) -> None:
-        if "*" not in pattern:
-            self._by_name.setdefault(pattern, []).append(index)
-        elif pattern.index("*") == len(pattern) - 1:
-            self._by_prefix.setdefault(pattern[:-1], []).append(index)
-        else:
-            self._by_glob.append((pattern.split("*"), index))
 
     def plan(self, tool: str, type_: str | None, tenant: str) -> Plan:
         """Return the plan of a request's tool, resource type (None without a resource) and tenant."""
         policy = self._policy
-        view = self.view(tenant)
-        matching = self.within(view.sections, tool)
-        applying = self.applying(matching, type_)
-        key = (applying, view.sections, type_ in policy.global_types, bool(matching))
+        sections = self.blocks.sections(tenant)
+        applying = self.blocks.applying(sections, tool, type_)
+        known_tool = bool(applying) or self.blocks.knows(sections, tool)
+        key = (applying, sections, type_ in policy.global_types, known_tool)
         plan = self._plans.get(key)
         if plan is None:
-            blocks = [policy.blocks[index] for index in applying]
+            view = self.view(sections)
             plan = Plan(
-                [CompiledRule(rule, view) for block in blocks for rule in block.rules],
+                [CompiledRule(rule, view) for index in applying for rule in policy.blocks[index].rules],
                 view,
-                applies=bool(blocks),
+                applies=bool(applying),
                 is_global=type_ in policy.global_types,
-                known_tool=bool(matching),
+                known_tool=known_tool,
             )
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
             self._plans[key] = plan
         return plan
 
-    def view(self, tenant: str) -> View:
-        """Return what a tenant sees."""
-        sections = frozenset(
-            index
-            for index, patterns in enumerate(self._policy.sections)
-            if any(glob(pattern.split("*"), tenant) for pattern in patterns)
-        )
-        if sections not in self._views:
-            self._views[sections] = View(self._policy, sections)
-        return self._views[sections]
-
-    def within(self, sections: frozenset[int], tool: str) -> tuple[int, ...]:
-        """Return the blocks that speak of a tool where some tenant blocks count, whatever the resource."""
-        blocks = self._policy.blocks
-        return tuple(i for i in self.matching(tool) if blocks[i].section is None or blocks[i].section in sections)
-
-    def applying(self, blocks: tuple[int, ...], type_: str | None) -> tuple[int, ...]:
-        """Return those of some blocks that apply to resources of a type, or to none where it is None (L21)."""
-        return tuple(index for index in blocks if _meets(self._policy.blocks[index], type_))
-
-    def matching(self, tool: str) -> list[int]:
-        """Return the indices of the blocks that speak of a tool, whatever their tenant and type."""
-        found = set(self._by_name.get(tool, ()))
-        for length in self._prefix_lengths:
-            if length > len(tool):
-                break
-            found.update(self._by_prefix.get(tool[:length], ()))
-        found.update(index for pieces, index in self._by_glob if glob(pieces, tool))
-        blocks = self._policy.blocks
-        return [i for i in sorted(found) if not any(glob(p.split("*"), tool) for p in blocks[i].excepted)]
-
-
-def _meets(block: Block, type_: str | None) -> bool:
-    return block.types is None or (type_ is not None and any(glob(p.split("*"), type_) for p in block.types))
+    def view(self, sections: frozenset[int]) -> View:
+        """Return what is seen where some tenant blocks count."""
+        view = self._views.get(sections)
+        if view is None:
+            if len(self._views) >= _MOST_VIEWS:
+                self._views.clear()
+            view = self._views[sections] = View(self.vocabulary, sections, self.vocabulary.derived(sections))
+        return view

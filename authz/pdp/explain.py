@@ -247,13 +247,10 @@ def _time_text(nanoseconds: int) -> str:
 
 def nearest_rule(plan: Plan, request: Request, *, foreign: bool) -> CompiledRule | None:
     """Return the allow that came nearest: one that speaks of this caller, else the first by name."""
-    first = None
-    for rule in plan.allows:
-        if may_apply(rule, foreign=foreign):
-            if rule.who(request):
-                return rule
-            first = first or rule
-    return first
+    for rule in plan.narrowed(request).allows:  # what its roles rule out does not speak of the caller
+        if may_apply(rule, foreign=foreign) and rule.who(request):
+            return rule
+    return plan.whole.first_allows[foreign]
 
 
 def first_problem(rules: Iterable[CompiledRule], request: Request) -> str:

@@ -14,9 +14,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from authz.lang.values import glob
 from authz.model import Decision, Effect, Part, Reason, Request
 from authz.pdp.nodes import asked_roles
+from authz.pdp.patterns import PatternIndex
 from authz.pdp.plan import CompiledRule, Plan
 from authz.pdp.scopes import missing_scopes
 from authz.pdp.steps import Step, is_foreign, outcome
@@ -24,7 +24,7 @@ from authz.pdp.unknown import EVERYTHING, Hidden, hidden, is_open, opened_roles,
 from authz.pdp.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from authz.lang.checked import CheckedPolicySet
     from authz.pdp.compiler import Planner
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 _MOST_KEPT: Final = 65_536
 _LONGEST_KEPT_NAME: Final = 256
 _MOST_DECISIONS: Final = 1_024
-_MOST_SCOPES: Final = 64
-"""Scopes of a caller whose denials are kept."""
 
 
 class Prospect(NamedTuple):
@@ -82,18 +80,18 @@ class Prospects:
         return prospect
 
     def _make(self, tool: str, type_: str | None, tenant: str, unknown: frozenset[Part]) -> Prospect:
-        planner = self._planner
-        sections = planner.view(tenant).sections
-        matching = planner.within(sections, tool)
+        find = self._planner.blocks
+        sections = find.sections(tenant)
         what = (unknown, type_ is not None)
         is_global = type_ in self._policy.global_types
         if Part.RESOURCE not in unknown or type_ is not None:
-            applying = planner.applying(matching, type_)
+            applying = find.applying(sections, tool, type_)
             together, always, restricting = [applying], applying, applying
+            known_tool = bool(applying) or find.knows(sections, tool)
         else:
-            always = planner.applying(matching, None)
-            together, restricting = self._together(matching, always), matching
-        plan = partial(self._plan, sections, what=what, is_global=is_global, known_tool=bool(matching))
+            always, restricting = find.applying(sections, tool, None), find.speaking(sections, tool)
+            together, known_tool = self._together(restricting, always), bool(restricting)
+        plan = partial(self._plan, sections, what=what, is_global=is_global, known_tool=known_tool)
         possible = tuple(plan(blocks, blocks, possible=True) for blocks in together)
         sure = plan(always, restricting, possible=False)
         shown = plan(restricting, restricting, possible=False)
@@ -105,12 +103,13 @@ class Prospects:
 
     def _together(self, matching: Blocks, always: Blocks) -> list[Blocks]:
         """Return the sets of blocks that certainly apply: always, and for each pattern that a type may meet."""
-        blocks = self._policy.blocks
-        patterns = dict.fromkeys(pattern for index in matching for pattern in blocks[index].types or ())
-        sets = [
-            tuple(index for index in matching if index in always or _covers(blocks[index].types, pattern))
-            for pattern in patterns
-        ]
+        by_pattern: dict[str, list[int]] = {}
+        for index in matching:
+            for pattern in self._policy.blocks[index].types or ():
+                by_pattern.setdefault(pattern, []).append(index)
+        # A type pattern is covered by those that it matches as a text: all its types meet them too.
+        covering = PatternIndex(by_pattern)
+        sets = [tuple(sorted({*always, *covering.find(pattern)})) for pattern in by_pattern]
         return list(dict.fromkeys([always, *sets]))
 
     def _plan(
@@ -133,6 +132,8 @@ class Prospects:
             rules = [rule for index in allowing for rule in blocks[index].rules if rule.kind == "allow"]
             rules += [rule for index in restricting for rule in blocks[index].rules if rule.kind != "allow"]
             compiled = [CompiledRule(opened_rule(rule, hides, possible=possible), view) for rule in rules]
+            if len(self._plans) >= _MOST_KEPT:
+                self._plans.clear()
             plan = self._plans[key] = Plan(
                 compiled, view, applies=bool(restricting), is_global=is_global, known_tool=known_tool
             )
@@ -146,11 +147,13 @@ class Prospects:
         found = self._views.get(key)
         if found is None:
             hides = EVERYTHING if what is None else hidden(self._policy, what[0], typed=what[1])
-            derived = opened_roles(self._policy.derived, hides, possible=possible)
-            seen = [role for role in derived if role.section is None or role.section in sections]
-            if any(is_open(role.condition) for role in seen):
+            vocabulary = self._planner.vocabulary
+            derived = opened_roles(vocabulary.derived(sections), hides, possible=possible)
+            if any(is_open(role.condition) for role in derived):
                 hides = hides.with_roles()
-            found = self._views[key] = View(self._policy._replace(derived=derived), sections), hides
+            if len(self._views) >= _MOST_KEPT:
+                self._views.clear()
+            found = self._views[key] = View(vocabulary, sections, derived), hides
         return found
 
     # --- What it takes to get in --------------------------------------------------------------
@@ -181,12 +184,12 @@ class Prospects:
 
     def _entries(self, tool: str) -> Iterator[Plan]:
         """Yield the possible plans of every tenant: whoever is allowed is so by one of them."""
-        planner, blocks = self._planner, self._policy.blocks
-        everywhere = planner.within(frozenset(range(len(self._policy.sections))), tool)
+        find, blocks = self._planner.blocks, self._policy.blocks
+        everywhere = find.everywhere(tool)
         own = {blocks[index].section for index in everywhere} - {None}
         for sections in (frozenset[int](), *(frozenset({section}) for section in own if section is not None)):
-            matching = planner.within(sections, tool)
-            always = planner.applying(matching, None)
+            matching = find.speaking(sections, tool)
+            always = find.applying(sections, tool, None)
             for together in self._together(matching, always):
                 yield self._plan(sections, together, together, what=None, possible=True)
 
@@ -240,7 +243,7 @@ def _denied(program: Program, prospect: Prospect, request: Request) -> Decision:
     """Return the denial of the possible plan that comes furthest: with the fewest scopes missing, then by name."""
     known = prospect.foreign is None
     denials = [
-        _denial(program, plan.narrowed(request), request, foreign=known and is_foreign(plan, request))
+        program.denied(plan.narrowed(request), request, foreign=known and is_foreign(plan, request))
         for plan in prospect.possible
     ]
     if len(denials) == 1:
@@ -248,23 +251,6 @@ def _denied(program: Program, prospect: Prospect, request: Request) -> Decision:
     return min(denials, key=lambda one: (-one.reason.value, len(one.missing_scopes), one.missing_scopes, one.rules))
 
 
-def _denial(program: Program, plan: Plan, request: Request, *, foreign: bool) -> Decision:
-    if foreign or plan.signature is None or len(request.scopes) > _MOST_SCOPES:
-        return program.settle(plan, request, foreign=foreign)
-    key = ("denied", *request.scopes, plan.signature(request))
-    decision = plan.decisions.get(key)
-    if decision is None:
-        decision = program.settle(plan, request, foreign=False)
-        if decision.reason is not Reason.INDETERMINATE:  # its message may speak of values
-            program.keep(plan, key, decision)
-    return decision
-
-
 def _depends_on(plan: Plan) -> frozenset[Part]:
     conditions = [rule.rule.condition for rule in plan.rules]
     return parts_read((*conditions, *(role.condition for role, _, _ in asked_roles(plan))))
-
-
-def _covers(types: Iterable[str] | None, pattern: str) -> bool:
-    """Say whether every type that meets a pattern meets one of some others too."""
-    return any(glob(other.split("*"), pattern) for other in types or ())

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final, cast
 
 from authz.lang import checked
 from authz.pdp.codegen import Emitter, Test
+from authz.pdp.nodes import nodes_of
 from authz.pdp.references import Reference, references
 from authz.pdp.signature import signature_of
+from authz.pdp.tables import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -61,18 +63,7 @@ class CompiledRule:
 
 def _face(rule: Rule, view: View, *, true: bool) -> Test:
     emitter = Emitter(view)
-    return cast("Test", emitter.function(_face_text(rule, emitter, true=true)))
-
-
-def _face_text(rule: Rule, emitter: Emitter, *, true: bool) -> str:
-    parts = []
-    if (rule.kind == "allow" and rule.who != "public") or rule.who == "anyone":
-        parts.append("q.subject" if true else "not q.subject")
-    if isinstance(rule.who, checked.Names):
-        parts.append(emitter.who_true(rule.who) if true else emitter.who_false(rule.who))
-    if rule.condition is not None:
-        parts.append(emitter.true(rule.condition) if true else emitter.false(rule.condition))
-    return (" and " if true else " or ").join(parts) or str(true)
+    return cast("Test", emitter.function(emitter.face_text(rule, true=true)))
 
 
 class Plan:
@@ -99,17 +90,27 @@ class Plan:
         self.known_tool = known_tool
         self.view = view
         self.whole = whole or self
-        self.denies = [rule for rule in self.rules if rule.rule.kind == "deny"]
-        self.requirements = [rule for rule in self.rules if rule.rule.kind in {"require role", "require when"}]
-        self.scopes = [rule for rule in self.rules if rule.rule.kind == "require scope"]
-        self.allows = [rule for rule in self.rules if rule.rule.kind == "allow"]
+        self.denies = self._of("deny")
+        self.requirements = self._of("require role", "require when")
+        self.scopes = self._of("require scope")
+        self.allows = self._of("allow")
+        self.crossing = Rules([rule for rule in self.allows if rule.rule.across])
         self.decisions: dict[object, Decision] = {}
         self.allowing: Callable[[Request], int] = self._warm
         self.is_fused = False
         """Whether 0 from `allowing` says that the request is not allowed, unless it is foreign."""
+        self.is_signed = False
+        """Whether denials are told apart by `signature`."""
         self._by_role = _by_role(self.rules, view) if whole is None else {}
         self._roles = frozenset(self._by_role)
+        self._of_any_role: list[CompiledRule] = []
+        if self._by_role:
+            indexed = frozenset[CompiledRule]().union(*self._by_role.values())
+            self._of_any_role = [rule for rule in self.rules if rule not in indexed]
         self._narrowed: dict[frozenset[str], Plan] = {}
+
+    def _of(self, *kinds: str) -> Rules:
+        return Rules([rule for rule in self.rules if rule.rule.kind in kinds])
 
     def narrowed(self, request: Request) -> Plan:
         """Return the plan without the rules that are certainly false for the request's roles."""
@@ -118,9 +119,8 @@ class Plan:
         roles = self._roles.intersection(request.roles)
         plan = self._narrowed.get(roles)
         if plan is None:
-            ruled_out = set().union(*self._by_role.values()) - set().union(*(self._by_role[role] for role in roles))
             plan = Plan(
-                [rule for rule in self.rules if rule not in ruled_out],
+                {*self._of_any_role, *(rule for role in roles for rule in self._by_role[role])},
                 self.view,
                 applies=True,
                 is_global=self.is_global,
@@ -144,10 +144,10 @@ class Plan:
         Calling each rule by itself takes three times as long; this is what answers most requests.
         """
         emitter = Emitter(self.view)
-        parts = [f"({_face_text(rule.rule, emitter, true=False)})" for rule in self.denies]
-        parts += [f"({_face_text(rule.rule, emitter, true=True)})" for rule in (*self.requirements, *self.scopes)]
+        parts = [f"({emitter.face_text(rule.rule, true=False)})" for rule in self.denies]
+        parts += [f"({emitter.face_text(rule.rule, true=True)})" for rule in (*self.requirements, *self.scopes)]
         bits = [
-            f"({1 << index} if {_face_text(rule.rule, emitter, true=True)} else 0)"
+            f"({1 << index} if {emitter.face_text(rule.rule, true=True)} else 0)"
             for index, rule in enumerate(self.allows)
         ]
         parts.append(f"({' | '.join(bits) or '0'})")
@@ -158,6 +158,11 @@ class Plan:
     def allowed_by(self, bits: int) -> list[CompiledRule]:
         """Return the allows that `allowing` found."""
         return [rule for index, rule in enumerate(self.allows) if bits >> index & 1]
+
+    @cached_property
+    def first_allows(self) -> tuple[CompiledRule | None, CompiledRule | None]:
+        """Return the first allow by name, and the first that reaches across tenants."""
+        return next(iter(self.allows), None), next(iter(self.crossing), None)
 
     def found(self, allows: int | tuple[CompiledRule, ...]) -> Sequence[CompiledRule]:
         """Return allows, whether given as bits or one by one."""
@@ -172,6 +177,30 @@ class Plan:
     def references(self) -> tuple[Reference, ...]:
         """Return the references that the rules follow."""
         return references(self)
+
+    @cached_property
+    def telling_scopes(self) -> frozenset[str] | None:
+        """Return the scopes that can make a difference; None where a condition reads all that a caller holds."""
+        if self._reads_scopes:
+            return None
+        whos = [rule.rule.who for rule in self.rules]
+        asked = {name for who in whos if isinstance(who, checked.Names) and who.what == "scope" for name in who.names}
+        return frozenset[str]().union(*map(self.view.scope_names, asked))
+
+    @cached_property
+    def _reads_scopes(self) -> bool:
+        conditions = [rule.rule.condition for rule in self.rules]
+        conditions += [role.condition for role in self.view.derived_roles]
+        return any(
+            isinstance(node, checked.Held) and node.what == "scopes" for one in conditions for node in nodes_of(one)
+        )
+
+    @cached_property
+    def is_monotone(self) -> bool:
+        """Say whether more scopes only ever help: nothing but allows and `require scope` asks for them."""
+        denies = [rule.rule.who for rule in self.denies]
+        asks = any(isinstance(who, checked.Names) and who.what == "scope" for who in denies)
+        return not asks and not self._reads_scopes
 
     @cached_property
     def grantable(self) -> tuple[tuple[str, frozenset[str]], ...]:

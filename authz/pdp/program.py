@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from authz.model import Decision, Effect, Explanation, Reason
 from authz.pdp import explain, outline, partial
 from authz.pdp.scopes import missing_scopes, required_scopes
-from authz.pdp.steps import Step, is_foreign, may_apply, outcome
+from authz.pdp.steps import Step, is_foreign, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,7 +50,26 @@ class Program:
         plan = plan.narrowed(request)
         if not foreign and (bits := plan.allowing(request)):
             return plan.decisions.get(bits) or self.allowed(plan, bits)
-        return self.settle(plan, request, foreign=foreign)
+        return self.denied(plan, request, foreign=foreign)
+
+    def denied(self, plan: Plan, request: Request, *, foreign: bool) -> Decision:
+        """Answer as `settle` does, by what was answered before where all that counts is the same.
+
+        Denials are as frequent as allows, and their reasons take three to forty times as long to find.
+        """
+        if foreign or not plan.is_signed or (telling := plan.telling_scopes) is None or plan.signature is None:
+            decision = self.settle(plan, request, foreign=foreign)
+            if plan.applies and not decision.allowed:  # from the second denial on: most plans deny nobody, or once
+                plan.is_signed = True
+            return decision
+        key = ("denied", telling.intersection(request.scopes), plan.signature(request))
+        kept = plan.decisions.get(key)
+        if kept is not None:
+            return kept
+        decision = self.settle(plan, request, foreign=False)
+        if decision.reason is not Reason.INDETERMINATE:  # its message may speak of values
+            self.keep(plan, key, decision)
+        return decision
 
     def settle(self, plan: Plan, request: Request, *, foreign: bool) -> Decision:
         """Answer a request by the rules that have a say, one step after the other."""
@@ -93,7 +112,7 @@ class Program:
         """What the policy reads of the requests for each tool: to have them decided, no more need be sent."""
         from authz.pdp.reads import PolicyReads  # noqa: PLC0415  # only enforcement points elsewhere ask
 
-        return PolicyReads(self.policy, self._planner.matching)
+        return PolicyReads(self.policy, self._planner.blocks.everywhere)
 
     def is_global(self, type_: str) -> bool:
         """Say whether resources of a type belong to no tenant (L12)."""
@@ -209,10 +228,10 @@ class Program:
         if missing:
             return self._insufficient_scope(plan, allows, request, missing, foreign=foreign)
         if not allows:
-            unknown = [rule for rule in plan.allows if may_apply(rule, foreign=foreign) and not rule.false(request)]
+            unknown = (plan.crossing if foreign else plan.allows).not_false(request)
             if unknown:
                 return self._indeterminate(unknown, request)
-        nearest = explain.nearest_rule(plan.whole, request, foreign=foreign)
+        nearest = explain.nearest_rule(plan, request, foreign=foreign)
         message = f"no rule allows this; the nearest is {nearest.name}" if nearest else "no rule allows this"
         return self._kept(plan, ("none", nearest), lambda: self._denial(Reason.NO_ALLOW, message))
 
@@ -220,7 +239,7 @@ class Program:
         self, plan: Plan, allows: list[CompiledRule], request: Request, missing: tuple[str, ...], *, foreign: bool
     ) -> Decision:
         required, would_allow = required_scopes(plan, request, missing, foreign=foreign)
-        rules = [rule for rule in plan.scopes if not rule.true(request)]
+        rules = plan.scopes.not_true(request)
         if not allows:
             rules += would_allow
         return Decision(

@@ -24,14 +24,18 @@ def with_scopes(request: Request, scopes: tuple[str, ...]) -> Request:
     copy = object.__new__(Request)
     for name in Request.__slots__:
         object.__setattr__(copy, name, getattr(request, name))
-    object.__setattr__(copy, "scopes", (*request.scopes, *scopes))
+    # As a set: where thousands are tried together, thousands of rules look for theirs.
+    object.__setattr__(copy, "scopes", frozenset((*request.scopes, *scopes)))
     return copy
 
 
 def missing_scopes(plan: Plan, request: Request, *, foreign: bool) -> tuple[str, ...]:
     """Return the fewest scopes, then the first alphabetically, that turn SHORT into ALLOW; () when none do."""
+    lacking = [scope for scope, granted_by in plan.grantable if granted_by.isdisjoint(request.scopes)]
+    if plan.is_monotone:
+        lacking = _that_could_help(plan, request, lacking, foreign=foreign)
     # Scopes are sorted, so the list is a heap from the start.
-    frontier: list[tuple[int, tuple[str, ...]]] = [(1, (scope,)) for scope in _useful(plan, request)]
+    frontier: list[tuple[int, tuple[str, ...]]] = [(1, (scope,)) for scope in _useful(plan, request, lacking)]
     seen = {scopes for _, scopes in frontier}
     looked_at = 0
     while frontier and looked_at < _MOST_SETS:
@@ -40,7 +44,7 @@ def missing_scopes(plan: Plan, request: Request, *, foreign: bool) -> tuple[str,
         trial = with_scopes(request, scopes)
         if outcome(plan, trial, foreign=foreign)[0] is Step.ALLOW:
             return _narrowed(plan, request, scopes, foreign=foreign)
-        for scope in _useful(plan, trial):
+        for scope in _useful(plan, trial, lacking):
             larger = tuple(sorted((*scopes, scope)))
             if larger not in seen:
                 seen.add(larger)
@@ -61,9 +65,24 @@ def _narrowed(plan: Plan, request: Request, scopes: tuple[str, ...], *, foreign:
     return scopes
 
 
-def _useful(plan: Plan, request: Request) -> list[str]:
+def _that_could_help(plan: Plan, request: Request, lacking: list[str], *, foreign: bool) -> list[str]:
+    """Return what is worth adding where more scopes only ever help: nothing, where all of them together do not.
+
+    Others than those which the allows that would apply ask for, or the requirements, are in no smallest set.
+    """
+    step, allows = outcome(plan, with_scopes(request, tuple(lacking)), foreign=foreign)
+    if step is not Step.ALLOW:
+        return []
+    asked = {
+        name for rule in (*allows, *plan.scopes) if isinstance(rule.rule.who, Names) for name in rule.rule.who.names
+    }
+    wanted = frozenset[str]().union(*map(plan.view.scope_names, asked))
+    return [scope for scope in lacking if scope in wanted]
+
+
+def _useful(plan: Plan, request: Request, candidates: list[str]) -> list[str]:
     """Return the scopes of which one at least must be added: those that meet the first failing statement."""
-    lacking = [scope for scope, granted_by in plan.grantable if granted_by.isdisjoint(request.scopes)]
+    lacking = [scope for scope in candidates if plan.view.scope_names(scope).isdisjoint(request.scopes)]
     if not lacking:
         return lacking
     failing = next((rule for rule in plan.scopes if not rule.true(request)), None)

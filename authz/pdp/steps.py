@@ -33,20 +33,16 @@ def outcome(plan: Plan, request: Request, *, foreign: bool) -> tuple[Step, list[
     """
     allows: list[CompiledRule] = []
     if foreign:
-        allows = [rule for rule in plan.allows if rule.rule.across and rule.true(request)]
+        allows = plan.crossing.true(request)
         if not allows:
             return Step.TENANT, []
-    if plan.denies:
-        denies = [rule for rule in plan.denies if not rule.false(request)]
-        if denies:
-            return Step.DENY, denies
-    if plan.requirements:
-        failed = [rule for rule in plan.requirements if not rule.true(request)]
-        if failed:
-            return Step.REQUIRE, failed
+    if plan.denies and (denies := plan.denies.not_false(request)):
+        return Step.DENY, denies
+    if plan.requirements and (failed := plan.requirements.not_true(request)):
+        return Step.REQUIRE, failed
     if not foreign:
-        allows = [rule for rule in plan.allows if rule.true(request)]
-    if not allows or not all(rule.true(request) for rule in plan.scopes):
+        allows = plan.allows.true(request)
+    if not allows or plan.scopes.not_true(request):
         return Step.SHORT, allows
     return Step.ALLOW, allows
 

@@ -7,6 +7,7 @@ another tenant's block is even looked at (L24).
 from __future__ import annotations
 
 from functools import cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from authz.pdp.codegen import RoleTests, Test, condition_tests
@@ -27,52 +28,80 @@ def granted_by(closures: Mapping[str, frozenset[str]]) -> dict[str, frozenset[st
     return {name: frozenset(names) for name, names in inverse.items()}
 
 
+class Vocabulary:
+    """The scopes and roles of a policy, worked out once for the views of all tenants."""
+
+    def __init__(self, policy: CheckedPolicySet) -> None:
+        self.scopes = policy.scopes
+        self.roles = policy.roles
+        self.known = policy.known
+        self.scopes_granted_by = granted_by(policy.scopes)
+        self.roles_granted_by = granted_by(policy.roles)
+        self._derived: dict[int | None, list[tuple[int, DerivedRole]]] = {}
+        for index, role in enumerate(policy.derived):
+            self._derived.setdefault(role.section, []).append((index, role))
+
+    def derived(self, sections: frozenset[int]) -> tuple[DerivedRole, ...]:
+        """Return the derived roles that count where some tenant blocks do, in the order written."""
+        found = list(self._derived.get(None, ()))
+        for section in sections:
+            found += self._derived.get(section, ())
+        return tuple(role for _, role in sorted(found, key=itemgetter(0)))
+
+
 class View:
     """The scopes and roles of the requests for which the given tenant blocks apply."""
 
-    def __init__(self, policy: CheckedPolicySet, sections: frozenset[int], *, derived: bool = True) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        sections: frozenset[int],
+        roles: tuple[DerivedRole, ...],
+        *,
+        derived: bool = True,
+    ) -> None:
         """See the global text and `sections`; without `derived`, as a derived role's condition does (L11)."""
-        self._policy = policy
+        self._vocabulary = vocabulary
         self.sections = sections
-        mentions = [policy.known[0], *(policy.known[section + 1] for section in sections)]
-        self._known_scopes = frozenset().union(*(part.scopes for part in mentions))
-        self._known_roles = frozenset().union(*(part.roles for part in mentions))
-        self._derived = [role for role in policy.derived if role.section is None or role.section in sections]
-        self._conditional = frozenset(role.name for role in self._derived)
+        self._known = (vocabulary.known[0], *(vocabulary.known[section + 1] for section in sections))
+        self.derived_roles = roles
+        self._conditional = frozenset(role.name for role in roles)
         self._with_derived = derived
-        self._scopes = granted_by(policy.scopes)
-        self._roles = granted_by(policy.roles)
         self.traceable: dict[int, Any] = {}
         """What `explain` keeps of the conditions that it has traced, by their ids; there are only so many."""
 
     @cached_property
     def derived(self) -> tuple[tuple[DerivedRole, Test, Test], ...]:
         """Return the derived roles with the tests of their conditions."""
-        if not self._with_derived or not self._derived:
+        if not self._with_derived or not self.derived_roles:
             return ()
-        return tuple((role, *condition_tests(self.inner, role.condition)) for role in self._derived)
+        return tuple((role, *condition_tests(self.inner, role.condition)) for role in self.derived_roles)
 
     @cached_property
     def inner(self) -> View:
         """Return what the conditions of derived roles see."""
-        return View(self._policy, self.sections, derived=False)
+        return View(self._vocabulary, self.sections, self.derived_roles, derived=False)
 
     def scope_names(self, name: str) -> frozenset[str]:
         """Return the scopes that grant a scope (L10)."""
-        return self._scopes.get(name, frozenset({name}))
+        return self._vocabulary.scopes_granted_by.get(name, frozenset({name}))
 
     def role_tests(self, name: str) -> RoleTests:
         """Return how a role can be held (L11): a derived one only by its condition."""
-        carried = self._roles.get(name, frozenset({name})) - self._conditional
+        carried = self._vocabulary.roles_granted_by.get(name, frozenset({name})) - self._conditional
         return RoleTests(carried, tuple((true, false) for role, true, false in self.derived if name in role.holds))
 
     def held_scopes(self, request: Request) -> frozenset[str]:
         """Return `scopes` as a set: those the policy knows, and what they imply (L30)."""
-        return _expand(request.scopes, self._known_scopes, self._policy.scopes)
+        known = self._known
+        carried = [name for name in request.scopes if any(name in part.scopes for part in known)]
+        return _expand(carried, self._vocabulary.scopes)
 
     def held_roles(self, request: Request) -> frozenset[str] | None:
         """Return `roles` as a set, None when a derived role is unknown (L30)."""
-        held = _expand(request.roles, self._known_roles - self._conditional, self._policy.roles)
+        known, conditional = self._known, self._conditional
+        carried = [name for name in request.roles if any(name in part.roles for part in known)]
+        held = _expand((name for name in carried if name not in conditional), self._vocabulary.roles)
         for role, true, false in self.derived:
             if true(request):
                 held |= role.holds
@@ -81,5 +110,5 @@ class View:
         return held
 
 
-def _expand(carried: Iterable[str], known: frozenset[str], closures: Mapping[str, frozenset[str]]) -> frozenset[str]:
-    return frozenset().union(*(closures.get(name, frozenset({name})) for name in carried if name in known))
+def _expand(carried: Iterable[str], closures: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    return frozenset().union(*(closures.get(name, frozenset({name})) for name in carried))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from authz.errors import InvalidRequestError
 from authz.model import Decision, Effect, Part, Reason, Request, Resource
 from authz.pep.messages import Message, Treatment, targets, tool_call, treatment
-from authz.pep.pdp import PdpError
+from authz.pep.pdp import PdpError, Questions
 from authz.pep.uris import spellings
 from authz.pep.verdict import UNAVAILABLE, Outcome, Verdict
 from authz.pep.waiting import within
@@ -154,9 +154,9 @@ class Guard:
         """
         request_id = secrets.token_hex(16)
         try:
-            asking = _request(identity, tool="-")
-            questions = [self._open_question(method, item, asking) for item in items]
-            answers = await within(self.deadline, self._answers(questions, request_id))
+            caller = _request(identity, tool="-")
+            questions = [self._open_question(method, item, identity.tenant) for item in items]
+            answers = await within(self.deadline, self._open_answers(caller, questions, request_id))
         except Exception as error:  # noqa: BLE001  # as in decide
             problem = str(error) or "no answer within the deadline"
             verdict = Verdict(Message(method), identity, Outcome.UNAVAILABLE, UNAVAILABLE, request_id, problem=problem)
@@ -164,9 +164,9 @@ class Guard:
             return verdict
         return [self._shows(answer) for answer in answers]
 
-    def _open_question(self, method: str, item: Item, asking: Request) -> Request | InvalidRequestError:
+    def _open_question(self, method: str, item: Item, tenant: str) -> Request | InvalidRequestError:
         try:
-            return self._any_use(method, item, asking.tenant).by(asking)
+            return self._any_use(method, item, tenant)
         except InvalidRequestError as error:
             return error
 
@@ -195,15 +195,21 @@ class Guard:
         self._any_calls[item.name] = item, question
         return question
 
-    async def _answers(self, questions: Sequence[Request | InvalidRequestError], request_id: str) -> Iterable[Answer]:
-        asked = [question for question in questions if isinstance(question, Request)]
+    async def _open_answers(
+        self, caller: Request, questions: Sequence[Request | InvalidRequestError], request_id: str
+    ) -> Iterable[Answer]:
+        """Return the answers to what a caller asks of items; one of which nothing can be asked spoils only itself."""
+        asked = Questions(caller, [question for question in questions if isinstance(question, Request)])
+        given = iter(await self._answers(asked, request_id))
+        return [next(given) if isinstance(question, Request) else question for question in questions]
+
+    async def _answers(self, asked: Sequence[Request], request_id: str) -> Sequence[Answer]:
         answers: list[Answer] = []
         for start in range(0, len(asked), MOST_QUESTIONS):
             answers += await self.pdp.check_all(asked[start : start + MOST_QUESTIONS], request_id=request_id)
         if len(answers) != len(asked):
             raise PdpError("the answers are not as many as the questions")
-        given = iter(answers)
-        return [next(given) if isinstance(question, Request) else question for question in questions]
+        return answers
 
     def _shows(self, answer: Answer) -> bool:
         if not isinstance(answer, Decision):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +27,7 @@ from authz.pep.watching import watch
 from authz.tokens import TokenConfigError, TokenError, load_issuers
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from authz.pep.catalogue import Catalogue
@@ -69,6 +70,7 @@ class Protection:
         if config.limits is not None:
             self._limit = CallLimit(config.limits.calls, config.limits.seconds, config.limits.callers)
         self._running: _Running | None = None
+        self._servers = 0
         self._opening: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 
     @property
@@ -111,6 +113,23 @@ class Protection:
         found, self._running = self._running, None
         if found is not None and found.loop is asyncio.get_running_loop():
             await found.closing.aclose()
+
+    @asynccontextmanager
+    async def running(self, *ending: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+        """Be open for as long as a server runs, on however many transports at a time.
+
+        When the last of them ends, so do `ending` and the protection. Raises as `open` does.
+        """
+        self._servers += 1
+        try:
+            await self.open()
+            yield
+        finally:
+            self._servers -= 1
+            if self._servers == 0:
+                for end in ending:
+                    await end()
+                await self.close()
 
     async def identity_without_http(self) -> Identity | None:
         """Return who calls over stdio or inside the process, as the settings say; None for nobody (R1).

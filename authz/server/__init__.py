@@ -7,6 +7,7 @@ log                 one line per record, safe to grep, nothing secret
 outlet              records on their way out, which hold up no answer
 gate                which calls run: a bound on their number and on that of streams, and what is under way
 asker               who asks, as far as gRPC tells
+ids                 names of decisions
 deciding            one decision with all that belongs to it: the directory before, the record after
 service             DecisionService: bytes in, decision, bytes out
 health              the standard health service, and its end
@@ -20,6 +21,10 @@ policy_service      PolicyService: versions and activations
 directory_service   DirectoryService: entries in and out
 calls               what those two and the one before do alike
 admin               the listener of those two, and who may use it
-transport           the gRPC server of the decision listener
+transport           what carries the calls of the decision listener, and which of the two ways is taken
+grpcio              all calls, with or without TLS
+native              the front in Rust, with grpcio behind it
+lane                the calls that the front answers: one thread, without the event loop
+looping             the event loop that all this runs on
 app                 all of these together, from the first policy to the last answer
 """

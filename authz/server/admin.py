@@ -66,7 +66,7 @@ class Administration:
 
     async def start(self) -> str:
         """Listen, and return the address. Raises `ListenError`."""
-        address = listen(self._server, self._config.listen, private=True)
+        address = listen(self._server.add_insecure_port, self._config.listen, private=True)
         await self._server.start()
         return address
 

@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from authz.server.gate import Context
 
 _MAX_PEER: Final = 200
@@ -28,10 +30,15 @@ class Asker(NamedTuple):
 
 def asker(context: Context) -> Asker:
     """Return who asks in a call. What they say of their trace counts only where it is well-formed."""
-    given = [value for key, value in context.invocation_metadata() or () if key == "traceparent"]
     peer = str(context.peer() or "")
     if (name := _certified(context)) is not None:
         peer = f"{name} at {peer}"
+    return asker_at(peer, context.invocation_metadata() or ())
+
+
+def asker_at(peer: str, metadata: Iterable[tuple[str, str | bytes]]) -> Asker:
+    """Return who asks from a peer, with this metadata."""
+    given = [value for key, value in metadata if key == "traceparent"]
     return Asker(peer[:_MAX_PEER], trace_id(given[0]) if len(given) == 1 else "")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import os
 import re
 import socket
 import stat
@@ -122,6 +123,8 @@ class Config:
         log = self.decision_log
         if self.store is None and self.policies is None:
             raise ConfigError("give `--policies`, or `--store` to serve the active version in it")
+        if self.workers > 1 and self.listen.path is not None:
+            raise ConfigError("a Unix socket belongs to one process: give `--workers` a port, or leave `--workers` out")
         if self.tls is not None and self.listen.path is not None:
             raise ConfigError("a Unix socket takes no TLS: nobody is on the way; leave `--tls-cert` out")
         if self.admin is not None:
@@ -226,21 +229,27 @@ def claim_socket(path: Path) -> None:
             raise ListenError(f"cannot listen on `{path}`: another process listens there")
 
 
-def why_not(address: Address) -> str:
-    """Say why an address could not be listened on; gRPC does not tell."""
+def why_not(address: Address, *, reuse_port: bool = False) -> str | None:
+    """Say why an address cannot be listened on, None where nothing is in the way; gRPC does not tell.
+
+    With `reuse_port` nobody else who listens there with it is in the way.
+    """
     if address.path is not None:
         folder = address.path.parent
-        return "permission denied" if folder.is_dir() else f"there is no directory `{folder}`"
+        if not folder.is_dir():
+            return f"there is no directory `{folder}`"
+        return None if os.access(folder, os.W_OK | os.X_OK) else "permission denied"
     host, _, port = address.target.rpartition(":")
     try:
         found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, where = found[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(reuse_port))
             probe.bind(where)
     except OSError as error:
         return _reason(error)
-    return "the address is in use"
+    return None
 
 
 def _reason(error: OSError) -> str:

@@ -3,12 +3,14 @@
 A call counts from its arrival, before its message is read, until its task has ended, so that slow
 senders count as well. A stream counts for as long as it is open, idle or not; streams therefore
 have a lower bound of their own, which leaves room for the calls that end by themselves. Health
-checks and reflection pass by: a full server must still say so.
+checks and reflection pass by: a full server must still say so. The native transport's calls that
+wait for something count here as well, so that there is one bound for all.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -34,8 +36,11 @@ class Gate(grpc.GenericRpcHandler):
         self._handlers = handlers
         self._limit = limit
         self._max_streams = streams
-        self._full = refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, f"the server has {limit} calls under way")
+        self.full = f"the server has {limit} calls under way"
+        """What a call is told that there is no room for."""
+        self._full = refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, self.full)
         self._full_of_streams = refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, f"the server has {streams} streams open")
+        self._counting = threading.Lock()
         self.under_way = 0
         self.streams = 0
         """Those of the calls under way that are streams."""
@@ -53,19 +58,37 @@ class Gate(grpc.GenericRpcHandler):
             return None
         self.activity += 1
         task = asyncio.current_task()
-        if self.under_way >= self._limit or task is None:
+        streams = handler.request_streaming or handler.response_streaming
+        if streams and self.has_room and self.streams >= self._max_streams:
+            return self._full_of_streams
+        if task is None or not self.enter():
             return self._full
-        if handler.request_streaming or handler.response_streaming:
-            if self.streams >= self._max_streams:
-                return self._full_of_streams
+        task.add_done_callback(self._leave)
+        if streams:
             self.streams += 1
             task.add_done_callback(self._leave_stream)
-        self.under_way += 1
-        task.add_done_callback(self._leave)
         return handler
 
+    @property
+    def has_room(self) -> bool:
+        """Say whether one more call may be under way; for any thread."""
+        return self.under_way < self._limit
+
+    def enter(self) -> bool:
+        """Count a call that begins, if there is room; for any thread. `leave` when it has ended."""
+        with self._counting:
+            if self.under_way >= self._limit:
+                return False
+            self.under_way += 1
+            return True
+
+    def leave(self) -> None:
+        """Count a call that has ended; for any thread."""
+        with self._counting:
+            self.under_way -= 1
+
     def _leave(self, _task: asyncio.Task[Any]) -> None:
-        self.under_way -= 1
+        self.leave()
 
     def _leave_stream(self, _task: asyncio.Task[Any]) -> None:
         self.streams -= 1

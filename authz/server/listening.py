@@ -9,35 +9,28 @@ from typing import TYPE_CHECKING
 from authz.server.config import Address, ListenError, claim_socket, why_not
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import grpc
+    from collections.abc import Callable, Iterator
 
 
-def listen(
-    server: grpc.aio.Server,
-    address: Address,
-    *,
-    private: bool = False,
-    credentials: grpc.ServerCredentials | None = None,
-) -> str:
-    """Return the address that the server listens on, with the port that the system chose.
+def listen(bind: Callable[[str], int], address: Address, *, private: bool = False, reuse_port: bool = False) -> str:
+    """Return the address that a server listens on, with the port that the system chose.
 
-    A `private` Unix socket can be opened by this process's own user only; `credentials` are what a
-    port encrypts with. Raises `ListenError`.
+    `bind` makes it listen on a target and returns the port, with `reuse_port` one that other
+    processes share. A `private` Unix socket can be opened by this process's own user only.
+    Raises `ListenError`.
     """
     if address.path is not None:
         claim_socket(address.path)
+    if (problem := why_not(address, reuse_port=reuse_port)) is not None:  # asked first: the native front prints its own
+        raise ListenError(f"cannot listen on `{address.target}`: {problem}")
     with _own_files_only() if private else contextlib.nullcontext():
         try:
-            if credentials is not None:
-                port = server.add_secure_port(address.target, credentials)
-            else:
-                port = server.add_insecure_port(address.target)
-        except RuntimeError:
+            port = bind(address.target)
+        except (RuntimeError, OSError):  # grpcio's, and the native transport's
             port = 0
     if port == 0:
-        raise ListenError(f"cannot listen on `{address.target}`: {why_not(address)}")
+        problem = why_not(address, reuse_port=reuse_port) or "the address is in use"
+        raise ListenError(f"cannot listen on `{address.target}`: {problem}")
     return address.with_port(port)
 
 

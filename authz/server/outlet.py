@@ -13,7 +13,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
 MAX_WAITING: Final = 16 * 1024 * 1024
 """Characters that may wait to be written; some 40 000 records."""
@@ -67,7 +67,8 @@ class Outlet:
 
     def _run(self) -> None:
         while (lines := self._take()) is not None:
-            self._write("".join(f"{line}\n" for line in lines).encode(errors="backslashreplace"))
+            for data in _gathered(lines):
+                self._write(data)
             self._hurry.wait(_GATHER_S)
 
     def _take(self) -> list[str] | None:
@@ -91,3 +92,16 @@ class Outlet:
                 select.select((), (self._descriptor,), ())
             except OSError:  # nobody is there to read any more; a later reader gets later records
                 return
+
+
+def _gathered(lines: Iterable[str]) -> Iterator[bytes]:
+    """Put lines together into what a pipe takes at once, so that those of several processes do not mix (pipe(7))."""
+    waiting = bytearray()
+    for line in lines:
+        data = f"{line}\n".encode(errors="backslashreplace")
+        if waiting and len(waiting) + len(data) > select.PIPE_BUF:
+            yield bytes(waiting)
+            waiting.clear()
+        waiting += data
+    if waiting:
+        yield bytes(waiting)

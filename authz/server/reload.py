@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from authz.lang.diagnostics import Diagnostic
     from authz.pap.loader import LoadedPolicy
     from authz.pdp.engine import Engine
+    from authz.server.config import Config
 
     Load = Callable[[Path], LoadedPolicy]
 
@@ -79,6 +80,16 @@ class Folder:
             await watch(self.path, changed, logger)
 
 
+def source(config: Config, load: Load) -> Source:
+    """Return where the settings say that the policy comes from; `load` loads a directory."""
+    if config.policies is not None:
+        return Folder(config.policies, load)
+    from authz.server.following import ActiveVersion  # noqa: PLC0415  # most servers run without a store
+
+    assert config.store is not None  # the settings say one or the other
+    return ActiveVersion(config.store.path)
+
+
 class Reloader:
     """Loads the policy again, and lets the engine have it if it is whole."""
 
@@ -95,24 +106,34 @@ class Reloader:
     async def reload(self) -> bool:
         """Load once; return whether what is there now decides."""
         async with self._one_at_a_time:  # else an older policy that takes longer to load could win
-            return await self._reload()
+            try:
+                loaded = await self.load()
+            except Exception as error:  # noqa: BLE001  # whatever a policy does to us, the last good one goes on deciding
+                self.tell_broken(error)
+                await self._health.policy(current=False)
+                return False
+            await self._health.policy(current=True)
+            if self.take(loaded):
+                await log_warnings(self._logger, loaded)
+            return True
 
-    async def _reload(self) -> bool:
-        try:
-            loaded = await in_thread(self._load)
-        except Exception as error:  # noqa: BLE001  # whatever a policy does to us, the last good one goes on deciding
-            log_broken(self._logger, error, still=self._engine.program.revision)
-            await self._health.policy(current=False)
-            return False
-        await self._health.policy(current=True)
+    async def load(self) -> LoadedPolicy:
+        """Return what is there now, which does not decide yet. Raises whatever a policy does to us."""
+        return await in_thread(self._load)
+
+    def take(self, loaded: LoadedPolicy) -> bool:
+        """Decide by a policy from now on; return whether it is another than before."""
         before, after = self._engine.program.revision, loaded.program.revision
         if before == after:
             self._logger.debug("policy_unchanged", policy_revision=after)
-            return True
+            return False
         self._engine.swap(loaded.program)
         self._logger.info("policy_reloaded", policy_revision=after, before=before)
-        await log_warnings(self._logger, loaded)
         return True
+
+    def tell_broken(self, error: Exception) -> None:
+        """Write down why a policy was not taken."""
+        log_broken(self._logger, error, still=self._engine.program.revision)
 
 
 async def watch(path: Path, changed: Callable[[], None], logger: FilteringBoundLogger) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,24 +11,23 @@ import grpc
 
 from authz import wire
 from authz.errors import InvalidRequestError, StoreError
-from authz.json_form import Call
 from authz.server.asker import Asker, asker
 from authz.server.deciding import Decider
 from authz.server.gate import cancelled_from_outside
 from authz.tokens.asking import asked_by
-from authz.v1 import decision_pb2 as v1
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
     from typing import TypeAlias
 
     from structlog.typing import FilteringBoundLogger
 
     from authz.audit.records import Decided
     from authz.audit.writer import Writer
+    from authz.json_form import Call
     from authz.model import Request
     from authz.pdp.engine import Active, Engine
-    from authz.server.deciding import Complete, Made
+    from authz.server.deciding import Complete
     from authz.server.gate import Context
     from authz.tokens.caller import Caller
 
@@ -59,7 +59,7 @@ class DecisionService:
         self._logger = logger
         self._clock = clock or (_utc_now if log is not None and log.contents.requests else None)
         self._log = log
-        self._decider = Decider(logger, log, complete)
+        self._decider = Decider(logger if logger.is_enabled_for(logging.INFO) else None, log, complete)
         self._identify = identify
         self._draining = False
         self._reads: set[asyncio.Future[Any]] = set()
@@ -90,27 +90,35 @@ class DecisionService:
         active = self._engine.active
         call = wire.read_check(data, self._now(), tokens=self._identify is not None)
         active.require(call.min_policy_revision)
+        size = len(data)
         if call.token:
-            return self._check_identified(active, call, who, len(data))
-        made = self._decider.decide(active.program, call, who, len(data))
-        return self._kept(made, len(data)) if made.unkept else _response(made).SerializeToString()
+            return self._check_identified(active, call, who, size)
+        decision, why, name, decided = self._decider.begin(
+            active.program, call.request, who, None, call.request_id, explain=call.explain
+        )
+        answer = wire.check_answer(decision, name, why)
+        if decided is None or self._decider.noted(decided, size):
+            return answer
+        return self._kept(answer, (decided,), size)
 
     async def _check_identified(self, active: Active, call: Call, who: Asker, size: int) -> bytes:
         caller = await self._caller(call.token, call.request)
-        return await self._kept(self._decider.decide(active.program, call, who, size, caller), size)
+        made = self._decider.decide(active.program, call, who, size, caller)
+        return await self._kept(wire.check_answer(made.decision, made.decision_id, made.explanation), made.unkept, size)
 
-    async def _kept(self, made: Made, size: int) -> bytes:
-        await self._decider.keep(made.unkept, size=size)
-        return _response(made).SerializeToString()
+    async def _kept(self, answer: bytes, records: Sequence[Decided], size: int) -> bytes:
+        await self._decider.keep(records, size=size)
+        return answer
 
     async def batch_check(self, data: bytes, context: Context) -> bytes:
         """Answer the questions of one caller, all by the program that was active when they came."""
         try:
-            return (await self._batch(data, self._asker(context))).SerializeToString()
+            return await self.answer_batch(data, self._asker(context))
         except Exception as error:  # noqa: BLE001  # as in check
             return await self._fail(context, "BatchCheck", error)
 
-    async def _batch(self, data: bytes, who: Asker) -> v1.BatchCheckResponse:
+    async def answer_batch(self, data: bytes, who: Asker) -> bytes:
+        """Answer a batch; for the server's event loop. Raises what `refuse` makes a status of."""
         active = self._engine.active
         batch = wire.read_batch_check(data, self._now(), tokens=self._identify is not None)
         active.require(batch.min_policy_revision)
@@ -118,45 +126,42 @@ class DecisionService:
         if batch.token:
             caller = identified = await self._caller(batch.token, batch.asker)
             batch = batch.by(lambda request: asked_by(request, identified))
-        answer = v1.BatchCheckResponse(policy_revision=active.program.revision)
-        results = answer.results
-        unkept: list[Decided] = []
-        size = len(data)
+        results: list[bytes] = []
+        records: list[Decided] = []
+        program, begin = active.program, self._decider.begin
+        explain, request_id = batch.explain, batch.request_id
         try:
             for request in batch.requests():
-                answered = len(results)
-                if answered % _BREATH == _BREATH - 1:
+                if len(results) % _BREATH == _BREATH - 1:
                     await asyncio.sleep(0)
                 if isinstance(request, InvalidRequestError):
                     self._note("BatchCheck", request)
-                    results.add(error=wire.error_item(request))
+                    results.append(wire.batch_error(request))
                     continue
                 try:
-                    call = Call(request, batch.explain, batch.request_id)
-                    made = self._decider.decide(active.program, call, who, size, caller)
-                    _fill(results.add().response, made)
-                    unkept += made.unkept
-                    size = 0  # the questions of a batch are counted once
+                    decision, why, name, decided = begin(program, request, who, caller, request_id, explain=explain)
+                    results.append(wire.batch_result(decision, name, why))
+                    if decided is not None:
+                        records.append(decided)
                 except Exception as error:  # noqa: BLE001  # a defect spoils the one answer that it hits
                     self._note("BatchCheck", error)
-                    del results[answered:]
-                    results.add(error=wire.error_item(error))
+                    results.append(wire.batch_error(error))
         except asyncio.CancelledError:
-            self._decider.note(unkept, size=len(data))  # what was decided is recorded, though nobody waits any more
+            self._decider.note(records, size=len(data))  # what was decided is recorded, though nobody waits any more
             raise
-        await self._decider.keep(unkept, size=len(data))
-        return answer
+        await self._decider.finish(records, size=len(data))
+        return wire.batch_answer(results, program.revision)
 
     async def stream_check(self, _messages: object, context: Context) -> None:
         """Answer questions in their order until the asker or a drain ends the stream."""
         try:
             who = self._asker(context)
             while (data := await self._next(context)) is not None:
-                await context.write((await self._answer(data, who)).SerializeToString())
+                await context.write(await self._answer(data, who))
         except Exception as error:  # noqa: BLE001  # as in check
             await self._fail(context, "StreamCheck", error)
 
-    async def _answer(self, data: bytes, who: Asker) -> v1.StreamCheckResponse:
+    async def _answer(self, data: bytes, who: Asker) -> bytes:
         active = self._engine.active
         try:
             call = wire.read_stream_check(data, self._now(), tokens=self._identify is not None)
@@ -164,10 +169,10 @@ class DecisionService:
             caller = await self._caller(call.token, call.request) if call.token else None
             made = self._decider.decide(active.program, call, who, len(data), caller)
             await self._decider.keep(made.unkept, size=len(data))
-            return v1.StreamCheckResponse(response=_response(made))
+            return wire.stream_answer(made.decision, made.decision_id, made.explanation)
         except Exception as error:  # noqa: BLE001  # a bad question spoils only its own answer
             self._note("StreamCheck", error)
-            return v1.StreamCheckResponse(error=wire.error_item(error))
+            return wire.stream_error(error)
 
     async def _next(self, context: Context) -> bytes | None:
         """Return the next message of a stream, None at its end and once the server drains."""
@@ -226,14 +231,6 @@ class DecisionService:
         else:
             field = error.field[:200] if isinstance(error, InvalidRequestError) else None
             self._logger.info("refused", method=method, code=code.name, field=field)
-
-
-def _response(made: Made) -> v1.CheckResponse:
-    return wire.response(made.decision, explanation=made.explanation, decision_id=made.decision_id)
-
-
-def _fill(message: v1.CheckResponse, made: Made) -> None:
-    wire.fill_response(message, made.decision, explanation=made.explanation, decision_id=made.decision_id)
 
 
 def _utc_now() -> datetime:

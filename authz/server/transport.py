@@ -1,61 +1,71 @@
-"""The gRPC server of the decision listener: its bounds, and what it serves beside the gate."""
+"""What carries the calls of the decision listener, and which of the two ways is taken.
+
+`grpcio` serves everything, with or without TLS. `native` (the extra `authz[native]`) answers Check
+and BatchCheck several times as fast and leaves the rest to grpcio behind it. It has no TLS and no
+bound on the size of a message that is still coming, so it is for listeners that only this
+machine's own processes can reach.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-import grpc
-from google.protobuf.internal import api_implementation
-from grpc_health.v1 import health_pb2_grpc
-
-from authz.server import enforcement_service, health
+from authz.errors import AuthzError
 from authz.server.config import ConfigError
 
 if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
-
     from authz.server.config import Config
-    from authz.server.gate import Gate
 
-_SPARE: Final = 100  # calls beside the decisions: health checks, reflection, and refusals on their way out
-
-
-def decision_server(config: Config, gate: Gate, status: health.Health) -> grpc.aio.Server:
-    """Return a server that does not listen yet."""
-    server = grpc.aio.server(
-        options=(
-            ("grpc.so_reuseport", 0),  # else a port in use would be shared silently with whoever has it
-            ("grpc.max_receive_message_length", config.max_message),
-        ),
-        maximum_concurrent_rpcs=config.max_concurrent + _SPARE,
-    )
-    server.add_generic_rpc_handlers((gate,))
-    health_pb2_grpc.add_HealthServicer_to_server(status, server)
-    if config.reflection:
-        from grpc_reflection.v1alpha import reflection  # noqa: PLC0415  # most servers run without it
-
-        # Reflection finds their descriptors in the pool.
-        from authz.v1 import decision_pb2, enforcement_pb2  # noqa: F401, PLC0415
-
-        services = (health.SERVICE, enforcement_service.SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(services, server)
-    return server
+Way: TypeAlias = Literal["grpcio", "native"]
 
 
-def credentials(config: Config, logger: FilteringBoundLogger) -> grpc.ServerCredentials | None:
-    """Return what the listener encrypts with, None for nothing. Raises `ConfigError`."""
-    if config.tls is None:
-        return None
-    from authz.server import tls  # noqa: PLC0415  # few servers need it
-
-    return tls.credentials(config.tls, logger)
+class TransportError(AuthzError):
+    """Raised when a defect has ended what answers the calls."""
 
 
-def require_upb() -> None:
-    """Refuse to start on a protobuf without its C implementation.
+class Transport(Protocol):
+    """A listener, and the calls on it."""
 
-    The others are slower and bound neither depth nor time in the same way.
-    """
-    found = api_implementation.Type()
-    if found != "upb":
-        raise ConfigError(f"protobuf runs on its `{found}` implementation; authz-server needs `upb`")
+    @property
+    def name(self) -> Way:
+        """Return which way it is."""
+
+    async def start(self) -> str:
+        """Listen, and return the address. Raises `ListenError`."""
+
+    @property
+    def under_way(self) -> int:
+        """Return how many calls have arrived and not ended."""
+
+    @property
+    def activity(self) -> int:
+        """Return a number that grows with every call, so that a drain can wait until it rests."""
+
+    async def stop(self, grace: float | None) -> None:
+        """Take no more calls, and end those under way after `grace` seconds; None ends them at once."""
+
+
+def way(config: Config) -> Way:
+    """Return the way that the settings come to. Raises `ConfigError` where `native` is asked for and cannot be."""
+    if config.transport == "grpcio":
+        return "grpcio"
+    why_not = _why_not_native(config)
+    if why_not is None:
+        return "native"
+    if config.transport == "native":
+        raise ConfigError(why_not)
+    return "grpcio"
+
+
+def _why_not_native(config: Config) -> str | None:
+    if config.tls is not None:
+        return "the native transport has no TLS: leave `--transport native` out"
+    if not config.listen.loopback:
+        return (
+            "the native transport is for this machine's own processes: listen on loopback or a Unix socket, "
+            "or leave `--transport native` out"
+        )
+    if find_spec("pygrpc_native") is None:
+        return 'the native transport is not installed: `pip install "authz[native]"`'
+    return None

@@ -4,8 +4,9 @@ This is the only place that does.
 
 parts      what messages are made of, read and written
 doubles    a name or a field that is given twice, found in the bytes
-requests   bytes → requests
-answers    decision, explanation → message
+plain      bytes → requests, where they are spelled as libraries spell them
+requests   bytes → requests, whatever they are
+answers    decision, explanation → message, and its bytes
 errors     error → gRPC status, or one item among answers
 enforcement  what enforcement points ask beside decisions, both sides
 client     the other side: question → message, message → decision
@@ -13,7 +14,15 @@ questions  as an enforcement point asks: no more of a request than the policy re
 strict     as it reads answers: what is not clearly an answer is none
 """
 
-from authz.wire.answers import fill_response, response
+from authz.wire.answers import (
+    batch_answer,
+    batch_error,
+    batch_result,
+    check_answer,
+    response,
+    stream_answer,
+    stream_error,
+)
 from authz.wire.client import check_request, decision_from, explanation_from
 from authz.wire.errors import error_item, status
 from authz.wire.requests import MAX_QUESTIONS, BatchCall, read_batch_check, read_check, read_stream_check
@@ -21,14 +30,19 @@ from authz.wire.requests import MAX_QUESTIONS, BatchCall, read_batch_check, read
 __all__ = [
     "MAX_QUESTIONS",
     "BatchCall",
+    "batch_answer",
+    "batch_error",
+    "batch_result",
+    "check_answer",
     "check_request",
     "decision_from",
     "error_item",
     "explanation_from",
-    "fill_response",
     "read_batch_check",
     "read_check",
     "read_stream_check",
     "response",
     "status",
+    "stream_answer",
+    "stream_error",
 ]

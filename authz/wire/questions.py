@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from authz.model import Attributes, Part, Request, ToolInfo, Value
     from authz.pdp.reads import Paths, ToolReads
 
+MOST_WRITTEN: Final = 10_000
+"""Questions that are kept as they were written."""
+_SHORT: Final = 512  # bytes of one that is worth it
 _MAX_EXACT: Final = 2**53  # the wire knows doubles only; every integer up to here is one
 
 
@@ -34,26 +37,60 @@ def check_message(request: Request, reads: ToolReads, request_id: str) -> v1.Che
     return message
 
 
-def batch_message(
-    asked: Sequence[tuple[Request, ToolReads]], request_id: str
-) -> tuple[v1.BatchCheckRequest, Mapping[int, InvalidRequestError]]:
-    """Return the message that asks questions of one caller, and by their places those that cannot be sent.
+class Written:
+    """Questions of lists as they were written before: of each item, the same is asked for every caller.
 
-    The caller is the first one's; the others must have the same. The message holds of it what any
-    question needs. Raises `InvalidRequestError`, as `check_message` does, where the caller cannot be sent.
+    Only the very same object is found again. Writing takes thirty times as long as finding. Any thread may ask.
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._known: dict[str, tuple[Request, bytes]] = {}
+
+    def of(self, request: Request, reads: ToolReads) -> bytes:
+        """Return one question as a part of a batch. Raises `InvalidRequestError`, as `check_message` does."""
+        known = self._known.get(request.tool)
+        if known is not None and known[0] is request:
+            return known[1]
+        question = v1.Question(tool=request.tool, unknown=_unknown(request.unknown))
+        _fill_question(question, request, reads)
+        data = v1.BatchCheckRequest(questions=(question,)).SerializeToString()
+        if request.unknown and len(data) <= _SHORT and not _has_values(request):
+            if len(self._known) >= MOST_WRITTEN:
+                self._known.clear()
+            self._known[request.tool] = request, data
+        return data
+
+    def __len__(self) -> int:
+        """Return how many are kept."""
+        return len(self._known)
+
+
+def _has_values(request: Request) -> bool:
+    """Say whether it depends on what the policy reads how much of a question is sent."""
+    return bool(request.arguments or (request.resource is not None and request.resource.attributes))
+
+
+def batch_bytes(
+    caller: Request, asked: Sequence[tuple[Request, ToolReads]], request_id: str, written: Written
+) -> tuple[bytes, Mapping[int, InvalidRequestError]]:
+    """Return the bytes that ask questions of one caller, and by their places those that cannot be sent.
+
+    Of the caller they hold what any question needs; who the questions name themselves does not count. Raises
+    `InvalidRequestError`, as `check_message` does, where the caller cannot be sent.
     """
     message = v1.BatchCheckRequest()
     spoilt: dict[int, InvalidRequestError] = {}
-    _fill_caller(message, asked[0][0], request_id, [reads for _, reads in asked])
-    questions = message.questions
+    _fill_caller(message, caller, request_id, (reads for _, reads in asked))
+    parts = [message.SerializeToString()]  # messages one after the other are one, with the questions of all
     for index, (request, reads) in enumerate(asked):
-        question = questions.add(tool=request.tool, unknown=_unknown(request.unknown))
         try:
-            _fill_question(question, request, reads)
+            parts.append(written.of(request, reads))
         except InvalidRequestError as error:
             spoilt[index] = error
-            del questions[-1]
-    return message, spoilt
+    return b"".join(parts), spoilt
 
 
 @lru_cache(maxsize=8)  # as many as there are sets of three parts
@@ -70,16 +107,16 @@ def _fill_caller(
     message.tenant = request.tenant
     message.anonymous = request.anonymous
     message.request_id = request_id
-    distinct = {id(one): one for one in reads}.values()
-    if request.context:
-        _fill(message.context, "context", request.context, [one.context for one in distinct])
-    if request.subject_attributes:
-        given = request.subject_attributes
-        _fill(message.subject_attributes, "subject_attributes", given, [one.subject for one in distinct])
     if (client := request.client) is not None:
         message.client.id = client.id
         message.client.SetInParent()
-        _fill(message.client.attributes, "client.attributes", client.attributes, [one.client for one in distinct])
+    context, subject, of_client = request.context, request.subject_attributes, client.attributes if client else {}
+    if not (context or subject or of_client):
+        return
+    distinct = {id(one): one for one in reads}.values()
+    _fill(message.context, "context", context, [one.context for one in distinct])
+    _fill(message.subject_attributes, "subject_attributes", subject, [one.subject for one in distinct])
+    _fill(message.client.attributes, "client.attributes", of_client, [one.client for one in distinct])
 
 
 def _fill_question(message: v1.CheckRequest | v1.Question, request: Request, reads: ToolReads) -> None:

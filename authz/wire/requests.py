@@ -2,19 +2,19 @@
 
 Messages are parsed here and not by gRPC, which would answer malformed bytes with INTERNAL. What
 comes out of `read_*` is a valid request; what does not is an `InvalidRequestError` that names the
-field (L60).
+field (L60). Nearly all messages are read by `plain`; the rest, and with them all that are wrong, by protobuf.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from authz.errors import InvalidRequestError
 from authz.json_form import Call, anonymous_until_known, checked_request_id, refuse_unsupported
 from authz.model import MAX_TEXT, MAX_VALUES, Part, Request
 from authz.v1 import decision_pb2 as v1
+from authz.wire import plain
 from authz.wire.doubles import refuse_doubles
 from authz.wire.parts import Asked, Reader, parse
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 MAX_QUESTIONS: Final = 1_000
 """Questions in one BatchCheck."""
-_SHORT: Final = 512  # bytes of a question that is worth remembering
 
 
 def read_check(data: bytes, now: datetime | None = None, *, tokens: bool = False) -> Call:
@@ -36,6 +35,11 @@ def read_check(data: bytes, now: datetime | None = None, *, tokens: bool = False
 
     `tokens` says that whoever gets the call sees to its token; else one is refused.
     """
+    return plain.read_check(data, now, tokens=tokens) or read_check_carefully(data, now, tokens=tokens)
+
+
+def read_check_carefully(data: bytes, now: datetime | None = None, *, tokens: bool = False) -> Call:
+    """Read any CheckRequest, as in `read_check`, and say what is wrong with it."""
     message, reader = parse(v1.CheckRequest, data), Reader()
     call = _call(message, reader, now, tokens=tokens)
     refuse_doubles(message, data)
@@ -44,6 +48,11 @@ def read_check(data: bytes, now: datetime | None = None, *, tokens: bool = False
 
 def read_stream_check(data: bytes, now: datetime | None = None, *, tokens: bool = False) -> Call:
     """Read a StreamCheckRequest; as in `read_check`."""
+    return plain.read_stream_check(data, now, tokens=tokens) or read_stream_check_carefully(data, now, tokens=tokens)
+
+
+def read_stream_check_carefully(data: bytes, now: datetime | None = None, *, tokens: bool = False) -> Call:
+    """Read any StreamCheckRequest, as in `read_stream_check`, and say what is wrong with it."""
     message, reader = parse(v1.StreamCheckRequest, data), Reader()
     if not message.HasField("check"):
         raise InvalidRequestError("check", "must not be empty")
@@ -54,47 +63,52 @@ def read_stream_check(data: bytes, now: datetime | None = None, *, tokens: bool 
 
 @dataclass(frozen=True, slots=True)
 class BatchCall:
-    """A BatchCheckRequest whose caller is valid; its questions are read one by one."""
+    """A BatchCheckRequest whose caller is valid; what is wrong with a question shows when it is its turn."""
 
     explain: bool
     request_id: str
     min_policy_revision: str
     token: str = field(repr=False)
-    _caller: Request
-    _caller_size: tuple[int, int]
-    _questions: Sequence[v1.Question]
-    _doubles: Mapping[int, InvalidRequestError]
-
-    @property
-    def asker(self) -> Request:
-        """Return what the batch says of its caller, as a request without a question."""
-        return self._caller
+    asker: Request
+    """What the batch says of its caller, as a request without a question."""
+    _questions: Callable[[Request], Iterator[Request | InvalidRequestError]]
 
     def by(self, who: Callable[[Request], Request]) -> BatchCall:
         """Return the batch with another caller: what `who` makes of the one that it has."""
-        return replace(self, _caller=who(self._caller))
+        return replace(self, asker=who(self.asker))
 
     def requests(self) -> Iterator[Request | InvalidRequestError]:
         """Yield for each question the request that it makes with the caller, or what is wrong with it."""
-        for index, question in enumerate(self._questions):
-            if (double := self._doubles.get(index)) is not None:
+        return self._questions(self.asker)
+
+
+@dataclass(frozen=True, slots=True)
+class _Questions:
+    """The questions of a batch, which are read one by one."""
+
+    caller_size: tuple[int, int]
+    """How many values the caller holds, and about how many characters."""
+    messages: Sequence[v1.Question]
+    doubles: Mapping[int, InvalidRequestError]
+
+    def by(self, caller: Request) -> Iterator[Request | InvalidRequestError]:
+        for index, question in enumerate(self.messages):
+            if (double := self.doubles.get(index)) is not None:
                 yield double
                 continue
             try:
-                yield self._request(question)
+                yield self._request(question, caller)
             except InvalidRequestError as error:
                 yield error
 
-    def _request(self, question: v1.Question) -> Request:
-        data = question.SerializeToString()
-        open_ = len(question.unknown) > 0 and len(data) <= _SHORT
-        request, held = _listed(data) if open_ else _asked(question)
-        if self._caller.context and Part.CONTEXT in request.unknown:
+    def _request(self, question: v1.Question, caller: Request) -> Request:
+        request, held = _asked(question)
+        if caller.context and Part.CONTEXT in request.unknown:
             raise InvalidRequestError("context", "is given for the batch, and named in `unknown` of this question")
-        values, size = self._caller_size
-        if values + held > MAX_VALUES or size + len(data) > MAX_TEXT:
+        values, size = self.caller_size
+        if values + held > MAX_VALUES or size + question.ByteSize() > MAX_TEXT:
             raise InvalidRequestError("arguments", "caller and question together hold too much for one request")
-        return request.by(self._caller)
+        return request.by(caller)
 
 
 def _asked(question: v1.Question) -> tuple[Request, int]:
@@ -115,17 +129,20 @@ def _asked(question: v1.Question) -> tuple[Request, int]:
     return request, reader.values
 
 
-@lru_cache(maxsize=4_096)
-def _listed(data: bytes) -> tuple[Request, int]:
-    """Return what `_asked` does, remembered: whoever lists tools asks the same of each for every caller.
-
-    Nothing in it depends on who asks or on the policy. Reading takes five times as long as deciding.
-    """
-    return _asked(v1.Question.FromString(data))
-
-
 def read_batch_check(data: bytes, now: datetime | None = None, *, tokens: bool = False) -> BatchCall:
     """Read a BatchCheckRequest; as in `read_check`. An error is the caller's or the whole batch's."""
+    batch = plain.read_batch(data, now, tokens=tokens, most=MAX_QUESTIONS)
+    if batch is None:
+        return read_batch_check_carefully(data, now, tokens=tokens)
+
+    def by(caller: Request) -> Iterator[Request]:
+        return plain.requests_by(caller, batch.questions)
+
+    return BatchCall(batch.explain, batch.request_id, batch.min_policy_revision, batch.token, batch.caller, by)
+
+
+def read_batch_check_carefully(data: bytes, now: datetime | None = None, *, tokens: bool = False) -> BatchCall:
+    """Read any BatchCheckRequest, as in `read_batch_check`, and say what is wrong with it."""
     message, reader = parse(v1.BatchCheckRequest, data), Reader()
     refuse_unsupported("" if tokens else message.token)
     if len(message.questions) > MAX_QUESTIONS:
@@ -140,9 +157,7 @@ def read_batch_check(data: bytes, now: datetime | None = None, *, tokens: bool =
         message.min_policy_revision,
         message.token,
         caller,
-        (reader.values, size),
-        questions,
-        doubles,
+        _Questions((reader.values, size), questions, doubles).by,
     )
 
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from authz.server.config import Transport
     from tests.hostile.check_cases import Case
     from tests.server.support import Running
 
@@ -58,9 +59,9 @@ def policies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running(policies: Path) -> AsyncIterator[Running]:
+async def running(policies: Path, transport: Transport) -> AsyncIterator[Running]:
     """Run one server for all cases: what one leaves behind, the next would meet."""
-    async with serving(policies=policies) as running:
+    async with serving(policies=policies, transport=transport) as running:
         log_of(running)
         yield running
 

@@ -15,13 +15,14 @@ from authz.errors import InvalidRequestError
 from authz.model import Client, Decision, Part, Request, Resource
 from authz.pdp.reads import ToolReads
 from authz.pep.pdp import PdpError
-from authz.pep.pdps.asking import exchange
+from authz.pep.pdps.asking import Asking, exchange
 from authz.pep.pdps.needs import Known, Needs, together
 from authz.pep.pdps.remote import RemotePdp
 from authz.v1 import decision_pb2 as v1
 from authz.v1 import enforcement_pb2
 from authz.wire import enforcement
 from authz.wire.enforcement import Description
+from authz.wire.questions import Written
 from tests.pep.scripted import OTHER, REVISION, allow, answers_batches, describes, says, scripted
 from tests.pep.world import ALICE, ask
 from tests.strategies import build, cases
@@ -75,7 +76,7 @@ class Server:
 
 def run(server: Callable[[Outgoing], bytes], needs: Needs, *requests: Request) -> Sequence[Answer]:
     """Carry the messages of an exchange."""
-    steps = exchange(needs, requests, "id")
+    steps = exchange(Asking(needs, Written()), requests, "id")
     try:
         outgoing = next(steps)
         while True:
@@ -181,7 +182,7 @@ def test_needs_of_a_policy_of_before_are_not_mixed_with_those_of_a_new_one() -> 
     run(Server((REVISION, ["title"])), needs, QUESTION)
     server = Server((OTHER, ["size"]))
     requests = [QUESTION, replace(QUESTION, tool="write_document")]
-    steps = exchange(needs, requests, "")
+    steps = exchange(Asking(needs, Written()), requests, "")
     outgoing = next(steps)
     for _ in range(2):
         assert outgoing.method == "DescribeTools"

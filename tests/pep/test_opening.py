@@ -127,6 +127,30 @@ async def test_opening_twice_opens_once_and_closing_ends_it(folder: Path) -> Non
     await guarded.close()
 
 
+async def test_it_stays_open_until_the_last_server_that_runs_has_ended(folder: Path) -> None:
+    """Issue 5, item 3: one server on several transports, each with a lifespan of its own."""
+    guarded, ended = made(http(folder)), list[str]()
+
+    async def end() -> None:
+        verdict = await guarded.guard.decide(CALL, ALICE, {})
+        ended.append("before the guard" if verdict.allowed else "")
+
+    async with guarded.running(end):
+        async with guarded.running(end):
+            guard = guarded.guard
+        assert guarded.guard is guard
+        assert not ended
+        assert (await guarded.guard.decide(CALL, ALICE, {})).allowed
+    assert ended == ["before the guard"]
+    with pytest.raises(PdpError, match="not open"):
+        _ = guarded.guard
+    with pytest.raises(ZeroDivisionError):
+        async with guarded.running():
+            raise ZeroDivisionError
+    with pytest.raises(PdpError, match="not open"):
+        _ = guarded.guard
+
+
 def test_it_opens_anew_in_the_next_event_loop(folder: Path) -> None:
     """Issue 5, item 3: a server may be run again, in a loop of its own."""
     guarded = made(http(folder))

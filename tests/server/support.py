@@ -8,7 +8,7 @@ import io
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import grpc
 import structlog
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from authz.model import Fact, Request
     from authz.pdp.program import Program
+    from authz.server.config import Transport
     from authz.v1.decision_pb2_grpc import DecisionServiceAsyncStub
 
 POLICY = """
@@ -36,8 +37,16 @@ tool "read_*" on "document" {
 tool "ping" { allow public }
 """
 
+SLOW = "/authz.v1.EnforcementService/DescribeTools"
+
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Carrier:
+    """What carries the calls of the servers that tests start; the fixture `transport` sets it."""
+
+    chosen: ClassVar[Transport] = "auto"
 
 
 @dataclass
@@ -106,6 +115,14 @@ class Running:
         """Return a call that sends bytes one by one and reads bytes, whatever the method is."""
         return self.channel.stream_stream(f"/authz.v1.DecisionService/{method}")
 
+    def slow(self) -> grpc.aio.StreamStreamCall[bytes, bytes]:
+        """Return a call that has room of its own at the gate for as long as its message does not come.
+
+        One to Check would not do: the native transport's front keeps those to itself until they are whole.
+        """
+        method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = self.channel.stream_stream(SLOW)
+        return method()
+
     def records(self, event: str | None = None) -> list[dict[str, Any]]:
         """Return what has been logged."""
         records = [json.loads(line) for line in self.log.getvalue().splitlines()]
@@ -124,12 +141,15 @@ async def serving(
     options = {name: settings.pop(name) for name in ("clock", "load") if name in settings}
     if program is not None:
         options.setdefault("load", lambda _path: Loaded(program))
-    config = Config(policies, parse_address("127.0.0.1:0"), **{"grace": 5.0, **settings})
+    transport = "grpcio" if settings.get("tls") else Carrier.chosen
+    settings = {"grace": 5.0, "transport": transport, **settings}
+    listen = settings.pop("listen", None) or parse_address("127.0.0.1:0")
+    config = Config(policies, listen, **settings)
     configure("json", "debug")
     logger = structlog.wrap_logger(structlog.WriteLogger(log))
     server = Server(config, logger, **options)
-    await server.start()
     try:
+        await server.start()
         async with grpc.aio.insecure_channel(server.address) as channel:
             yield Running(server, channel, log)
     finally:

@@ -9,8 +9,8 @@ import pytest
 from google.protobuf.internal import api_implementation
 
 from authz.server.config import Config, ConfigError, ListenError, claim_socket, parse_address
+from authz.server.grpcio import require_upb
 from authz.server.log import console_line
-from authz.server.transport import require_upb
 
 
 @pytest.mark.parametrize(

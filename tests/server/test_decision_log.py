@@ -144,7 +144,7 @@ async def test_a_call_that_is_given_up_has_its_record_once_it_is_decided(logged:
         scripted.on_decide = give_up
         with contextlib.suppress(asyncio.CancelledError):
             await batch
-        await until(lambda: running.server._gate.under_way == 0)
+        await until(lambda: running.server.under_way == 0)
     assert len(scripted.decided) > 300
     assert len(logged.records()) == len(scripted.decided)
 

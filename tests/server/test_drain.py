@@ -32,7 +32,7 @@ async def test_a_call_whose_message_is_still_coming_is_answered() -> None:
     async with serving(Scripted()) as running:
         call = running.raw("Check")()
         await call.wait_for_connection()
-        await until(lambda: running.server._gate.under_way == 1)
+        await until(lambda: running.server.under_way == 1)
         stopping = asyncio.create_task(running.server.stop())
         await until(lambda: running.server.health._ended)
         await call.write(ask().SerializeToString())
@@ -65,7 +65,7 @@ async def test_an_idle_stream_does_not_hold_up_the_end() -> None:
     async with serving(Scripted(), grace=300.0) as running:
         call = running.raw("StreamCheck")()
         await call.wait_for_connection()
-        await until(lambda: running.server._gate.under_way == 1)
+        await until(lambda: running.server.under_way == 1)
         async with asyncio.timeout(60):
             await running.server.stop()
         assert await call.code() is CODE.OK
@@ -76,7 +76,7 @@ async def test_a_call_that_never_comes_to_an_end_is_cut_off_when_the_grace_is_ov
     async with serving(Scripted(), grace=0.3) as running:
         call = running.raw("Check")()
         await call.wait_for_connection()
-        await until(lambda: running.server._gate.under_way == 1)
+        await until(lambda: running.server.under_way == 1)
         async with asyncio.timeout(60):
             await running.server.stop()
         assert await call.code() in (CODE.CANCELLED, CODE.UNAVAILABLE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -72,3 +73,19 @@ def test_a_reader_that_has_gone_away_is_no_failure() -> None:
     pipe.out.info("reads")
     pipe.out.close(60)
     os.close(pipe.writer)
+
+
+def test_lines_reach_a_pipe_whole_whoever_else_writes_to_it() -> None:
+    """Issue 6, workers: the kernel lets nothing come between what it takes at once, which is whole lines."""
+    reading, writing = os.pipe2(os.O_DIRECT)  # gives back each write by itself
+    outlet = Outlet(writing, str)
+    lines = [f"{number}{'x' * (number * 37 % 1000)}" for number in range(60)]
+    for line in lines:
+        outlet.line(line)
+    outlet.close()
+    os.close(writing)
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        writes = list(iter(lambda: pipe.read(select.PIPE_BUF), b""))
+    assert all(data.endswith(b"\n") for data in writes)
+    assert b"".join(writes).decode().splitlines() == lines
+    assert len(writes) < len(lines)

@@ -21,11 +21,13 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from authz.cli.server import main
 from authz.v1 import decision_pb2 as v1
 from authz.v1.decision_pb2_grpc import DecisionServiceStub
-from tests.server.support import NOT_SERVING, POLICY, ask
+from tests.server.support import NOT_SERVING, POLICY, Carrier, ask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from authz.server.config import Transport
 
 COMMAND = (sys.executable, "-m", "authz.cli.server")
 DENY_ALL = 'tool "ping" { deny because "closed" }\n'
@@ -77,7 +79,8 @@ class Process:
 @contextlib.contextmanager
 def server(policies: Path, *options: str) -> Iterator[Process]:
     """Start a server on a port of its own choice."""
-    command = (*COMMAND, "--policies", str(policies), "--listen", "127.0.0.1:0", *options)
+    options = ("--listen", "127.0.0.1:0", "--transport", Carrier.chosen, *options)
+    command = (*COMMAND, "--policies", str(policies), *options)
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as popen:
         process = Process(popen)
         assert popen.stderr is not None
@@ -117,9 +120,9 @@ def shared_policies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shared(shared_policies: Path) -> Iterator[Process]:
+def shared(shared_policies: Path, transport: Transport) -> Iterator[Process]:
     """Run one server for the tests that leave it as they find it."""
-    with server(shared_policies) as process:
+    with server(shared_policies, "--transport", transport) as process:
         yield process
 
 

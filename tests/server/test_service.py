@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import grpc
 import pytest
+import structlog
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from authz.pdp.engine import Engine
+from authz.server.asker import Asker
+from authz.server.ids import decision_id
+from authz.server.service import DecisionService
 from authz.v1 import decision_pb2 as v1
 from tests.server.support import NOT_SERVING, SERVING, Scripted, ask, code_of, program, serving, until
 
@@ -184,15 +194,14 @@ async def test_a_stream_follows_a_reload_question_by_question() -> None:
 async def test_a_client_that_goes_away_leaves_nothing_behind() -> None:
     """Issue 2: concurrency is bounded, so a slot must come back whatever the client does."""
     async with serving(Scripted(), max_concurrent=2) as running:
-        gate = running.server._gate
         for _ in range(5):
             calls = [running.raw("StreamCheck")(), running.raw("Check")()]
             for call in calls:
                 await call.wait_for_connection()
-            await until(lambda: gate.under_way == 2)
+            await until(lambda: running.server.under_way == 2)
             for call in calls:
                 call.cancel()
-            await until(lambda: gate.under_way == 0)
+            await until(lambda: running.server.under_way == 0)
         assert (await running.stub.Check(ask())).decision == v1.DECISION_ALLOW
         assert not running.records("defect")
 
@@ -201,7 +210,7 @@ async def test_calls_over_the_limit_are_refused_at_once_and_health_still_answers
     """Issue 2: concurrency is bounded; RESOURCE_EXHAUSTED: shed before evaluation."""
     async with serving(Scripted(), max_concurrent=3) as running:
         gate = running.server._gate
-        held = [running.raw("StreamCheck")() for _ in range(2)] + [running.raw("Check")()]
+        held = [running.raw("StreamCheck")() for _ in range(2)] + [running.slow()]
         for call in held:
             await call.wait_for_connection()
         await until(lambda: gate.under_way == 3)
@@ -342,3 +351,45 @@ async def test_many_calls_at_once_each_get_their_own_answer() -> None:
         ids = {record["request_id"]: record["decision_id"] for record in running.records("decision")}
     assert len({answer.decision_id for answer in answers}) == 300
     assert [ids[f"r{n}"] for n in range(300)] == [answer.decision_id for answer in answers]
+
+
+@pytest.mark.parametrize(("level", "lines"), [(logging.INFO, 3), (logging.WARNING, 0)])
+async def test_a_decision_has_its_line_in_the_log_where_the_level_asks_for_it(level: int, lines: int) -> None:
+    """Issue 6, build 2: what the level filters out is not even gathered."""
+    out = io.StringIO()
+    wrapper = structlog.make_filtering_bound_logger(level)
+    logger = structlog.wrap_logger(structlog.WriteLogger(out), wrapper_class=wrapper)
+    service = DecisionService(Engine(program("r1")), logger)
+    batch = v1.BatchCheckRequest(subject="a", questions=[v1.Question(tool="t")] * 2)
+    assert service.begin_check(ask().SerializeToString(), Asker())
+    assert await service.answer_batch(batch.SerializeToString(), Asker())
+    assert out.getvalue().count("decision_id") == lines
+
+
+def test_no_two_decisions_have_one_name() -> None:
+    """Issue 6, build 2: names are drawn many at once, and each is given once, whichever thread asks."""
+    with ThreadPoolExecutor(4) as pool:
+        names = [name for some in pool.map(lambda _: [decision_id() for _ in range(2_000)], range(8)) for name in some]
+    assert len(set(names)) == len(names)
+    assert all(len(name) == 32 and set(name) <= set("0123456789abcdef") for name in names)
+
+
+def test_a_process_that_forks_shares_no_names_with_its_child() -> None:
+    """Issue 6, build 2: a record's name must be no other record's, in no process."""
+    script = """
+import os
+from authz.server.ids import decision_id
+
+decision_id()
+read, write = os.pipe()
+child = os.fork()
+names = " ".join(decision_id() for _ in range(500))
+if child == 0:
+    os.write(write, names.encode())
+    os._exit(0)
+os.waitpid(child, 0)
+theirs = os.read(read, 100_000).decode()
+print(len({*names.split(), *theirs.split()}))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "1000\n"

@@ -32,6 +32,7 @@ from authz.model import (
 )
 from authz.pdp.engine import RevisionNotServedError
 from authz.v1 import decision_pb2 as v1
+from authz.wire import plain
 
 if TYPE_CHECKING:
     from authz.model import Value
@@ -104,6 +105,23 @@ def with_length(tag: int, payload: bytes) -> bytes:
 def test_a_request_arrives_as_it_was_sent() -> None:
     """docs/architecture.md, Wire: every field of CheckRequest has its place in the model."""
     assert wire.read_check(wire.check_request(FULL).SerializeToString()) == FULL
+
+
+def test_what_libraries_write_is_read_in_one_pass() -> None:
+    """Issue 6, build 2: else every question would be read twice; other spellings are left to the careful reader."""
+    data = wire.check_request(FULL).SerializeToString()
+    assert plain.read_check(data, None, tokens=False) == FULL
+    with_token = v1.CheckRequest.FromString(data)
+    with_token.token = "x" * 1_000
+    read = plain.read_check(with_token.SerializeToString(), None, tokens=True)
+    assert read is not None
+    assert (read.token, read.request) == ("x" * 1_000, FULL.request)
+    large = v1.CheckRequest(subject="a", tool="t", resource=v1.Resource(id="x" * (plain.SMALL - 12)))
+    assert large.ByteSize() == plain.SMALL
+    assert plain.read_check(large.SerializeToString(), None, tokens=False) is not None
+    larger = large.SerializeToString() + b"\x70\x01"
+    for odd in (data + b"\x22\x00", b"\xa0\x06\x01" + data, larger, b"", data[:-1]):
+        assert plain.read_check(odd, None, tokens=False) is None
 
 
 def test_absent_and_empty_parts_are_told_apart() -> None:
@@ -409,6 +427,40 @@ def test_an_answer_reads_back_as_it_was_written() -> None:
     assert wire.explanation_from(back) == EXPLANATION
     assert wire.explanation_from(wire.response(DECISION)) is None
     assert back.decision_id == "id-1"
+
+
+ID = "0123456789abcdef" * 2
+ANSWERS = (
+    DECISION,
+    Decision(Effect.ALLOW, Reason.ALLOWED, "", (), ""),
+    Decision(Effect.ALLOW, Reason.ALLOWED, "\u00fc" * 300, tuple(f"r:{n}" for n in range(3_000)), "f" * 64),
+    Decision(Effect.CONDITIONAL, Reason.CONDITIONAL, "depends", ("a:1",), "f" * 64),
+)
+
+
+@pytest.mark.parametrize("explanation", [None, EXPLANATION])
+@pytest.mark.parametrize("decision", ANSWERS)
+def test_the_bytes_of_an_answer_are_those_of_its_message(decision: Decision, explanation: Explanation | None) -> None:
+    """Issue 6, build 2: prepared answers are what protobuf would write, byte for byte, at the first time and later."""
+    message = wire.response(decision, explanation=explanation, decision_id=ID)
+    streamed = v1.StreamCheckResponse(response=message)
+    error = InvalidRequestError("tool", "must not be empty")
+    result, failed = v1.CheckResult(response=message), v1.CheckResult(error=wire.error_item(error))
+    batched = v1.BatchCheckResponse(results=[result, failed, result], policy_revision="r")
+    for _ in range(2):
+        assert wire.check_answer(decision, ID, explanation) == message.SerializeToString()
+        assert wire.stream_answer(decision, ID, explanation) == streamed.SerializeToString()
+        one = wire.batch_result(decision, ID, explanation)
+        assert wire.batch_answer([one, wire.batch_error(error), one], "r") == batched.SerializeToString()
+    assert wire.batch_answer([], "r") == v1.BatchCheckResponse(policy_revision="r").SerializeToString()
+    assert wire.stream_error(error) == v1.StreamCheckResponse(error=wire.error_item(error)).SerializeToString()
+
+
+def test_no_decision_is_answered_with_the_bytes_of_another() -> None:
+    """Issue 6: decisions that live for one answer leave their place to others; thousands of them change nothing."""
+    for number in range(5_000):
+        data = wire.check_answer(Decision(Effect.DENY, Reason.NO_ALLOW, f"m{number}", (), "f" * 64), ID)
+        assert v1.CheckResponse.FromString(data).message == f"m{number}"
 
 
 def test_every_effect_reason_and_outcome_has_its_number() -> None:

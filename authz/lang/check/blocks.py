@@ -15,9 +15,11 @@ from authz.lang.symbols import read_fields
 from authz.lang.values import glob
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from authz.lang.limits import Limits
     from authz.lang.source import Source
-    from authz.lang.symbols import Reporter, Symbols
+    from authz.lang.symbols import LetKey, Reporter, Symbols
     from authz.lang.types import FieldType
 
 _LIMIT_KEYS: Final = ("subject", "client", "tenant", "tool", "ip")
@@ -43,7 +45,7 @@ def check_block(
     symbols: Symbols,
     limits: Limits,
     report: Reporter,
-    used_lets: set[int],
+    used_lets: set[LetKey],
 ) -> checked.Block:
     """Check a tool block and its statements (L20-L23)."""
     block, source, section = written
@@ -81,8 +83,12 @@ def _scope(
     if block.types is None:
         return Scope(section, arguments, tuple(symbols.resources), every=False)
     patterns = [t.value for t in block.types]
-    declared = tuple(t for t in symbols.resources if any(glob(p.split("*"), t) for p in patterns))
-    every = all("*" not in p and p in symbols.resources for p in patterns)
+    globs = [p.split("*") for p in patterns if "*" in p]
+    found = {p for p in patterns if p in symbols.resources}
+    if globs:
+        found.update(t for t in symbols.resources if any(glob(pieces, t) for pieces in globs))
+    declared = tuple(sorted(found, key=symbols.types.__getitem__))
+    every = not globs and len(found) == len(set(patterns))
     return Scope(section, arguments, declared, every)
 
 
@@ -112,17 +118,15 @@ def _check_limit(limit: ast.Limit, source: Source, report: Reporter) -> None:
             )
 
 
-def check_labels(symbols: Symbols, report: Reporter) -> None:
+def check_labels(blocks: Iterable[ast.ToolBlock], source: Source, report: Reporter) -> None:
     """Refuse two rules of one label in one file (L23)."""
-    first: dict[tuple[str, str], Place] = {}
-    for block, source, _ in symbols.blocks:
+    first: dict[str, Place] = {}
+    for block in blocks:
         for statement in block.statements:
             if not isinstance(statement, ast.Rule) or statement.label is None:
                 continue
             label = statement.label
             place = Place(source, label.span)
-            if (source.name, label.value) in first:
-                report.twice(
-                    f"the label `{label.value}` is used twice in this file", place, first[source.name, label.value]
-                )
-            first.setdefault((source.name, label.value), place)
+            if label.value in first:
+                report.twice(f"the label `{label.value}` is used twice in this file", place, first[label.value])
+            first.setdefault(label.value, place)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from authz.lang.limits import Limits
     from authz.lang.source import Source
-    from authz.lang.symbols import Let, Reporter, Symbols
+    from authz.lang.symbols import LetKey, Reporter, Symbols
     from authz.lang.types import FieldType
 
 
@@ -47,8 +47,8 @@ class Checker:
         self.scope = scope
         self.limits = limits
         self.report = report
-        self.lets: dict[int, Typed] = {}
-        self.open_lets: list[int] = []
+        self.lets: dict[LetKey, Typed] = {}
+        self.open_lets: list[LetKey] = []
 
     def condition(self, written: ast.Expr, source: Source) -> Core:
         """Check a whole condition: of type bool, or of none that is known (L50)."""
@@ -62,8 +62,9 @@ class Checker:
             )
         return result.node
 
-    def let(self, let: Let) -> Typed:
+    def let(self, key: LetKey) -> Typed:
         """Check a `let` as it would be checked where it is used."""
+        let = self.symbols.lets[key]
         return self.value(let.declaration.value, let.source)
 
     def truth(self, written: ast.Expr, source: Source) -> Typed:

@@ -9,13 +9,13 @@ from authz.lang import ast
 from authz.lang.checked import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from authz.lang.source import Source
     from authz.lang.symbols import Reporter
 
 
-def check_identifiers(files: Sequence[tuple[Source, ast.PolicyFile]], report: Reporter) -> None:
+def check_identifiers(files: Iterable[tuple[Source, ast.PolicyFile]], report: Reporter) -> None:
     """Refuse names that no request could carry (L1, L60)."""
     for source, file in files:
         for text in _identifiers(file.declarations):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from authz.lang.limits import Limits
-    from authz.lang.symbols import Reporter, Symbols
+    from authz.lang.symbols import LetKey, Reporter, Symbols
 
 
 def check_let_cycles(symbols: Symbols, report: Reporter) -> None:
@@ -52,11 +52,11 @@ def _words(node: object) -> Iterator[str]:
             waiting.extend(node)
 
 
-def check_unused_lets(symbols: Symbols, limits: Limits, report: Reporter, used: set[int]) -> None:
+def check_unused_lets(symbols: Symbols, limits: Limits, report: Reporter, used: set[LetKey]) -> None:
     """Check `let`s that nothing uses as if a block without declarations used them (L15)."""
-    for (_, section), let in symbols.lets.items():
-        if id(let) not in used:
-            checker = Checker(symbols, Scope(section, None, tuple(symbols.resources), every=False), limits, report)
-            checker.open_lets.append(id(let))
+    for let in symbols.lets:
+        if let not in used:
+            checker = Checker(symbols, Scope(let[1], None, tuple(symbols.resources), every=False), limits, report)
+            checker.open_lets.append(let)
             checker.let(let)
             used.update(checker.lets)

@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from authz.lang import ast, checked
+from authz.lang import ast
+from authz.lang.checked import Mentions
 
 if TYPE_CHECKING:
-    from authz.lang.symbols import Symbols
+    from collections.abc import Iterable, Mapping
+
+    from authz.lang.symbols import LetKey, Symbols
 
 
-def mentions(symbols: Symbols) -> tuple[checked.Mentions, ...]:
+Found: TypeAlias = "tuple[set[str], set[str]]"
+"""Scopes and roles."""
+
+
+def block_mentions(blocks: Iterable[tuple[ast.ToolBlock, int | None]], symbols: Symbols) -> dict[int | None, Mentions]:
+    """Collect what some tool blocks mention, by the tenant block that they stand in (L30)."""
+    found: dict[int | None, Found] = {}
+    for block, section in blocks:
+        names = found.setdefault(section, (set(), set()))
+        for statement in block.statements:
+            _mention(statement, section, symbols, names)
+    return {section: Mentions(frozenset(scopes), frozenset(roles)) for section, (scopes, roles) in found.items()}
+
+
+def mentions(symbols: Symbols, of_blocks: Iterable[Mapping[int | None, Mentions]]) -> tuple[Mentions, ...]:
     """Collect the scopes and roles that the global text and each tenant block mention (L30)."""
-    found = [(set[str](), set[str]()) for _ in range(len(symbols.sections) + 1)]
+    found: list[Found] = [(set(), set()) for _ in range(len(symbols.sections) + 1)]
     for name, (declaration, _) in symbols.scopes.items():
         found[0][0].update({name, *(t.value for t in declaration.implies)})
     for role in symbols.roles:
         at = 0 if role.section is None else role.section + 1
         found[at][1].update({role.declaration.name.value, *(t.value for t in role.declaration.extends)})
         _mention(role.declaration.when, role.section, symbols, found[at])
-    for block, _, section in symbols.blocks:
-        at = 0 if section is None else section + 1
-        for statement in block.statements:
-            _mention(statement, section, symbols, found[at])
-    return tuple(checked.Mentions(frozenset(scopes), frozenset(roles)) for scopes, roles in found)
+    for names in of_blocks:
+        for section, own in names.items():
+            at = 0 if section is None else section + 1
+            found[at][0].update(own.scopes)
+            found[at][1].update(own.roles)
+    return tuple(Mentions(frozenset(scopes), frozenset(roles)) for scopes, roles in found)
 
 
-def _mention(node: object, section: int | None, symbols: Symbols, found: tuple[set[str], set[str]]) -> None:
+def _mention(node: object, section: int | None, symbols: Symbols, found: Found) -> None:
     """Add the names a statement or condition mentions; `let`s count where they are used."""
-    seen: set[int] = set()
+    seen: set[LetKey] = set()
     waiting = [node]
     while waiting:
         node = waiting.pop()
@@ -43,10 +61,10 @@ def _mention(node: object, section: int | None, symbols: Symbols, found: tuple[s
             case ast.Oblige() | ast.Limit() | ast.Span():
                 pass
             case ast.Reference(root, steps):
-                let = symbols.lets.get((root.text, section)) or symbols.lets.get((root.text, None))
-                if let is not None and id(let) not in seen:
-                    seen.add(id(let))
-                    waiting.append(let.declaration.value)
+                let = symbols.let(root.text, section)
+                if let is not None and let not in seen:
+                    seen.add(let)
+                    waiting.append(symbols.lets[let].declaration.value)
                 waiting += steps
             case tuple():
                 waiting.extend(node)

@@ -45,7 +45,7 @@ def reference(check: Checker, written: ast.Reference, source: Source) -> Typed:
 def _let_reference(check: Checker, written: ast.Reference, source: Source) -> Typed:
     """Put in what a `let` names (L15)."""
     name = written.root.text
-    let = check.symbols.lets.get((name, check.scope.section)) or check.symbols.lets.get((name, None))
+    let = check.symbols.let(name, check.scope.section)
     place = Place(source, written.span)
     if let is None:
         visible = [key for key, section in check.symbols.lets if section in {None, check.scope.section}]
@@ -56,13 +56,13 @@ def _let_reference(check: Checker, written: ast.Reference, source: Source) -> Ty
             near(name, [*ROOTS, *visible, "true", "false"]) or "declare it with `let`, or quote it if it is text",
         )
         return unknown(place)
-    if id(let) in check.open_lets:  # a cycle, which check_let_cycles() has reported
+    if let in check.open_lets:  # a cycle, which check_let_cycles() has reported
         return unknown(place)
-    if id(let) not in check.lets:
-        check.open_lets.append(id(let))
-        check.lets[id(let)] = check.let(let)
+    if let not in check.lets:
+        check.open_lets.append(let)
+        check.lets[let] = check.let(let)
         check.open_lets.pop()
-    result = check.lets[id(let)]
+    result = check.lets[let]
     return _continue_let(check, result, written, source) if written.steps else result
 
 

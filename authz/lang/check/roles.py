@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from authz.lang import checked
 from authz.lang.check.checker import Checker, Scope
@@ -13,21 +13,20 @@ from authz.lang.symbols import closures
 from authz.lang.values import glob
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from authz.lang.limits import Limits
-    from authz.lang.symbols import Reporter, Role, Symbols
+    from authz.lang.symbols import LetKey, Reporter, Role, Symbols
 
 
 def check_roles(symbols: Symbols, report: Reporter) -> tuple[Mapping[str, frozenset[str]], dict[int, frozenset[str]]]:
     """Close the hierarchy of plain roles; return it, and what each derived role holds (L11)."""
     plain: dict[str, Role] = {}
-    derived: list[Role] = []
+    derived: dict[str, _Namesakes] = {}
     for role in symbols.roles:
         name = role.declaration.name
-        first = plain.get(name.value) or next(
-            (d for d in derived if d.declaration.name.value == name.value and _overlap(d, role, symbols)), None
-        )
+        others = derived.setdefault(name.value, _Namesakes([], {}, []))
+        first = plain.get(name.value) or _overlapping(others, role, symbols)
         if first is not None:
             report.twice(
                 f"role `{name.value}` is declared twice",
@@ -35,17 +34,16 @@ def check_roles(symbols: Symbols, report: Reporter) -> tuple[Mapping[str, frozen
                 Place(first.place.source, first.declaration.name.span),
             )
         elif role.declaration.when is None:
-            clash = next((d for d in derived if d.declaration.name.value == name.value), None)
-            if clash is not None:
+            if others.roles:
                 report.twice(
                     f"role `{name.value}` is declared twice",
                     Place(role.place.source, name.span),
-                    Place(clash.place.source, clash.declaration.name.span),
+                    Place(others.roles[0].place.source, others.roles[0].declaration.name.span),
                 )
             plain[name.value] = role
         else:
-            derived.append(role)
-    conditional = {role.declaration.name.value for role in derived}
+            _add(others, role, symbols)
+    conditional = {name for name, others in derived.items() if others.roles}
     for role in symbols.roles:
         _check_extends(role, plain, conditional, report)
     edges = {name: tuple(t.value for t in role.declaration.extends) for name, role in plain.items()}
@@ -61,17 +59,48 @@ def check_roles(symbols: Symbols, report: Reporter) -> tuple[Mapping[str, frozen
         id(role): frozenset({role.declaration.name.value}).union(
             *(roles.get(t.value, ()) for t in role.declaration.extends)
         )
-        for role in derived
+        for others in derived.values()
+        for role in others.roles
     }
     return roles, holds
 
 
-def _overlap(one: Role, other: Role, symbols: Symbols) -> bool:
-    """Say whether one tenant could meet both declarations."""
-    if one.section is None or other.section is None or one.section == other.section:
-        return True
-    patterns, others = symbols.sections[one.section].patterns, symbols.sections[other.section].patterns
-    return any(_patterns_meet(p, q) for p in patterns for q in others)
+class _Namesakes(NamedTuple):
+    """Derived roles of one name, which may stand in the blocks of thousands of tenants."""
+
+    roles: list[Role]
+    by_tenant: dict[str, int]
+    """The first that names a tenant, by that name."""
+    wide: list[int]
+    """Those of more tenants than they name."""
+
+
+def _add(others: _Namesakes, role: Role, symbols: Symbols) -> None:
+    number = len(others.roles)
+    others.roles.append(role)
+    patterns = _tenants(role, symbols)
+    for pattern in patterns:
+        others.by_tenant.setdefault(pattern, number)
+    if any("*" in pattern for pattern in patterns):
+        others.wide.append(number)
+
+
+def _overlapping(others: _Namesakes, role: Role, symbols: Symbols) -> Role | None:
+    """Return the first declaration that one tenant could meet beside another one."""
+    patterns = _tenants(role, symbols)
+    if any("*" in pattern for pattern in patterns):
+        near: Iterable[int] = range(len(others.roles))
+    else:
+        near = sorted({*others.wide, *(others.by_tenant[p] for p in patterns if p in others.by_tenant)})
+    for number in near:
+        if any(_patterns_meet(p, q) for p in _tenants(others.roles[number], symbols) for q in patterns):
+            return others.roles[number]
+    return None
+
+
+def _tenants(role: Role, symbols: Symbols) -> tuple[str, ...]:
+    """Return the tenants whose requests meet a declaration, as patterns."""
+    return ("*",) if role.section is None else symbols.sections[role.section].patterns
 
 
 def _patterns_meet(one: str, other: str) -> bool:
@@ -106,7 +135,7 @@ def _check_extends(role: Role, plain: Mapping[str, Role], conditional: set[str],
 
 
 def check_derived_roles(
-    symbols: Symbols, holds: Mapping[int, frozenset[str]], limits: Limits, report: Reporter, used_lets: set[int]
+    symbols: Symbols, holds: Mapping[int, frozenset[str]], limits: Limits, report: Reporter, used_lets: set[LetKey]
 ) -> tuple[checked.DerivedRole, ...]:
     """Check the conditions of derived roles (L11)."""
     derived = []

@@ -13,9 +13,9 @@ import grpc
 from authz.errors import AuthzError, InvalidRequestError
 from authz.json_form import checked_request_id
 from authz.model import Decision
-from authz.pep.pdp import PdpError
+from authz.pep.pdp import PdpError, parted
 from authz.pep.pdps.needs import Known, describe_request, described, together
-from authz.wire.questions import batch_message, check_message
+from authz.wire.questions import batch_bytes, check_message
 from authz.wire.strict import AnswerError, batch_answers, check_answer, refused
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from authz.pdp.reads import ToolReads
     from authz.pep.pdp import Answer
     from authz.pep.pdps.needs import Needs
+    from authz.wire.questions import Written
 
 Method: TypeAlias = Literal["Check", "BatchCheck", "DescribeTools"]
 
@@ -50,12 +51,21 @@ Round: TypeAlias = "Generator[Outgoing, bytes, tuple[str, Sequence[Answer]]]"
 """Returns the revision that has answered as well."""
 
 
-def exchange(needs: Needs, requests: Sequence[Request], request_id: str) -> Exchange:
+class Asking(NamedTuple):
+    """What asking a server remembers from one time to the next; any thread may ask."""
+
+    needs: Needs
+    written: Written
+
+
+def exchange(asking: Asking, requests: Sequence[Request], request_id: str) -> Exchange:
     """Yield what to send, take what comes back, and return the answers, all by one revision.
 
     Raises `AuthzError`: `InvalidRequestError` for a question that cannot be sent, else there are no answers.
     """
-    tools = list(dict.fromkeys(request.tool for request in requests))
+    needs = asking.needs
+    caller, questions = parted(requests)
+    tools = list(dict.fromkeys([question.tool for question in questions]))
     checked_request_id(request_id)
     sent: dict[str, Known] = {}
     wanted = ""
@@ -63,8 +73,11 @@ def exchange(needs: Needs, requests: Sequence[Request], request_id: str) -> Exch
         known = yield from _needed(needs, tools, wanted)
         sent[known.revision] = known
         reads = {tool: together([one.tools[tool].reads for one in sent.values()]) for tool in tools}
-        asked = [(request, reads[request.tool]) for request in requests]
-        wanted, answers = yield from _single(*asked[0], request_id) if len(asked) == 1 else _batch(asked, request_id)
+        if len(questions) == 1:
+            wanted, answers = yield from _single(requests[0], reads[tools[0]], request_id)
+        else:
+            asked = [(question, reads[question.tool]) for question in questions]
+            wanted, answers = yield from _batch(caller, asked, request_id, asking.written)
         if wanted in sent:
             return answers
         needs.forget(wanted)
@@ -98,16 +111,12 @@ def _single(request: Request, reads: ToolReads, request_id: str) -> Round:
     return decision.policy_revision, (decision,)
 
 
-def _batch(asked: Sequence[tuple[Request, ToolReads]], request_id: str) -> Round:
-    message, spoilt = batch_message(asked, request_id)
-    sent = [request for index, (request, _) in enumerate(asked) if index not in spoilt]
-    revision, given = batch_answers((yield Outgoing("BatchCheck", message.SerializeToString())), sent)
-    answers = iter(given)
-    return revision, [spoilt.get(index) or _told(next(answers)) for index in range(len(asked))]
-
-
-def _told(answer: Answer) -> Answer:
-    return failure(answer) if isinstance(answer, AuthzError) else answer
+def _batch(caller: Request, asked: Sequence[tuple[Request, ToolReads]], request_id: str, written: Written) -> Round:
+    data, spoilt = batch_bytes(caller, asked, request_id, written)
+    sent = [question for index, (question, _) in enumerate(asked) if index not in spoilt]
+    revision, given = batch_answers((yield Outgoing("BatchCheck", data)), sent)
+    answers = iter([failure(one) if isinstance(one, AuthzError) else one for one in given])
+    return revision, [spoilt.get(index) or next(answers) for index in range(len(asked))]
 
 
 def only(answers: Sequence[Answer]) -> Decision:

@@ -10,11 +10,12 @@ import grpc
 
 from authz.errors import AuthzError
 from authz.pep.pdp import PdpError
-from authz.pep.pdps.asking import METHODS, description, exchange, failed, failure
+from authz.pep.pdps.asking import METHODS, Asking, description, exchange, failed, failure
 from authz.pep.pdps.batching import Batching
 from authz.pep.pdps.channel import connection
 from authz.pep.pdps.needs import MOST_NAMES, Needs
 from authz.server.gate import cancelled_from_outside
+from authz.wire.questions import Written
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -52,7 +53,7 @@ class RemotePdp:
         """Ask at these targets (see `connection`), at most `deadline` seconds each time. Raises `ConfigError`."""
         self._connection = connection(targets, tls=tls, insecure=insecure)
         self._deadline = deadline
-        self._needs = Needs()
+        self._asking = Asking(Needs(), Written())
         self._batching = Batching(self._ask)
         self._channel: grpc.aio.Channel | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -72,7 +73,7 @@ class RemotePdp:
         if len(tools) > MOST_NAMES:
             raise PdpError(f"a server describes at most {MOST_NAMES} tools at a time")
         known: Known = await self._run(description(tools))
-        self._needs.learn(known)
+        self._asking.needs.learn(known)
         return known.revision, tuple(known.tools[tool] for tool in tools)
 
     async def close(self) -> None:
@@ -84,7 +85,7 @@ class RemotePdp:
             self._channel = None
 
     async def _ask(self, requests: Sequence[Request], request_id: str) -> Sequence[Answer]:
-        return await self._run(exchange(self._needs, requests, request_id))
+        return await self._run(exchange(self._asking, requests, request_id))
 
     async def _run(self, steps: Generator[Outgoing, bytes, T]) -> T:
         """Carry the messages of an exchange to the server and back, all within one deadline."""

@@ -13,10 +13,11 @@ import grpc
 
 from authz.errors import AuthzError
 from authz.pep.pdp import PdpError
-from authz.pep.pdps.asking import METHODS, description, exchange, failed, failure, only
+from authz.pep.pdps.asking import METHODS, Asking, description, exchange, failed, failure, only
 from authz.pep.pdps.channel import connection
 from authz.pep.pdps.needs import MOST_NAMES, Needs
 from authz.pep.pdps.remote import DEADLINE_S, pause
+from authz.wire.questions import Written
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -46,23 +47,23 @@ class SyncRemotePdp:
         self._channel = connection(targets, tls=tls, insecure=insecure).open_sync()
         self._methods: Mapping[Method, Send] = {name: self._channel.unary_unary(path) for name, path in METHODS.items()}
         self._deadline = deadline
-        self._needs = Needs()
+        self._asking = Asking(Needs(), Written())
         self._closed = threading.Event()
 
     def check(self, request: Request, *, request_id: str = "") -> Decision:
         """Return the decision. Raises `PdpError`, and `InvalidRequestError` for a question that is refused."""
-        return only(self._run(exchange(self._needs, (request,), request_id)))
+        return only(self._run(exchange(self._asking, (request,), request_id)))
 
     def check_all(self, requests: Sequence[Request], *, request_id: str = "") -> Sequence[Answer]:
         """Return the answers to at most 1000 questions of one caller. Raises `PdpError`."""
-        return self._run(exchange(self._needs, requests, request_id)) if requests else ()
+        return self._run(exchange(self._asking, requests, request_id)) if requests else ()
 
     def describe(self, tools: Sequence[str]) -> tuple[str, tuple[Description, ...]]:
         """Return the active revision and what it reads for at most 1000 tools. Raises `PdpError`."""
         if len(tools) > MOST_NAMES:
             raise PdpError(f"a server describes at most {MOST_NAMES} tools at a time")
         known = self._run(description(tools))
-        self._needs.learn(known)
+        self._asking.needs.learn(known)
         return known.revision, tuple(known.tools[tool] for tool in tools)
 
     def close(self) -> None:

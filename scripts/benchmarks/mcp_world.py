@@ -1,7 +1,7 @@
 """The MCP servers whose guard is measured, their policy and their callers.
 
-`python -m scripts.mcp_world FOLDER DESCRIPTOR…` serves one of each kind over Streamable HTTP, on sockets that
-listen already.
+`python -m scripts.benchmarks.mcp_world FOLDER DESCRIPTOR…` serves one of each kind over Streamable HTTP, on sockets
+that listen already.
 """
 
 from __future__ import annotations

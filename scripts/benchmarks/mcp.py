@@ -40,8 +40,8 @@ from authz.pep.verdict import DENIED, Verdict
 from authz.pep.watching import watch
 from authz.tokens import load_issuers, open_service
 from authz.wire.questions import check_message
-from scripts import mcp_world as world
-from scripts.measuring import Measure, measured
+from scripts.benchmarks import mcp_world as world
+from scripts.benchmarks.measuring import Measure, measured
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -74,6 +74,16 @@ def measure(quick: bool) -> Iterator[Measure]:  # noqa: FBT001  # the one argume
         yield from asyncio.run(_in_memory("SDK", world.sdk_server, mcp.Client, folder, calls, rounds))
         yield from asyncio.run(_in_memory("FastMCP", world.fastmcp_server, fastmcp.Client, folder, calls, rounds))
         yield from asyncio.run(_over_http(folder, urls, calls, rounds))
+
+
+def p6(quick: bool) -> Iterator[Measure]:  # noqa: FBT001  # as above
+    """Yield the figures of lists alone."""
+    calls, rounds = (30, 7) if quick else (100, 15)
+    with tempfile.TemporaryDirectory(prefix="authz-bench-") as name:
+        folder = Path(name)
+        world.prepare(folder)
+        with _decision_server(folder):
+            yield from asyncio.run(_lists(folder, calls, rounds))
 
 
 # --- Where the time of a guarded call goes --------------------------------------------------
@@ -279,7 +289,7 @@ def _mcp_servers(folder: Path) -> Iterator[dict[str, str]]:
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in world.KINDS]
         descriptors = [one.fileno() for one in sockets]
-        command = [sys.executable, "-m", "scripts.mcp_world", str(folder), *map(str, descriptors)]
+        command = [sys.executable, "-m", "scripts.benchmarks.mcp_world", str(folder), *map(str, descriptors)]
         stack.enter_context(_process(command, descriptors))
         yield {
             kind: f"http://127.0.0.1:{one.getsockname()[1]}/{kind}"

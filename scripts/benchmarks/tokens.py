@@ -20,7 +20,7 @@ from authz.tokens.http import HttpError, Response, SafeHttp
 from authz.tokens.issuer import Issuer
 from authz.tokens.jwks import RemoteKeys
 from authz.tokens.service import TokenService
-from scripts.measuring import Measure, measured
+from scripts.benchmarks.measuring import Measure, measured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

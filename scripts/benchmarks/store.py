@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import statistics
 import subprocess
@@ -28,7 +27,8 @@ from authz.pap.loader import load
 from authz.stores.sqlite.store import key_path, open_store
 from authz.v1 import decision_pb2 as v1
 from authz.v1.decision_pb2_grpc import DecisionServiceStub
-from scripts.measuring import Measure, measured
+from scripts.benchmarks.machine import LOAD, SERVER, cores
+from scripts.benchmarks.measuring import Measure, measured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,11 +69,10 @@ def _log_price(place: Path, rounds: int, seconds: float) -> Iterator[Measure]:
     rates: dict[str, list[float]] = {mode: [] for mode in options}
     with ExitStack() as stack:
         servers = {mode: stack.enter_context(_server(place, mode, given)) for mode, given in options.items()}
-        _pin(0)
         for _ in range(rounds):
             for mode, address in servers.items():
-                rates[mode].append(asyncio.run(_load(address, seconds)))
-        _pin(None)
+                with cores(LOAD):
+                    rates[mode].append(asyncio.run(_load(address, seconds)))
     for mode in options:
         yield measured(f"Check over gRPC, {IN_FLIGHT} in flight, log {mode}", rates[mode], "/s")
     ratios = [logged / bare for logged, bare in zip(rates["best-effort"], rates["off"], strict=True)]
@@ -84,12 +83,11 @@ def _log_price(place: Path, rounds: int, seconds: float) -> Iterator[Measure]:
 def _server(place: Path, mode: str, options: tuple[str, ...]) -> Iterator[str]:
     address = f"unix:{place}/{mode}.sock"
     command = [sys.executable, "-m", "authz.cli.server", "--policies", str(place / "p.authz"), "--listen", address]
-    process = subprocess.Popen([*command, "--log-level", "warning", *options])
+    with cores(SERVER):
+        process = subprocess.Popen([*command, "--log-level", "warning", *options])
     try:
         with grpc.insecure_channel(address) as channel:
             grpc.channel_ready_future(channel).result(timeout=60)
-        if cores := _cores():
-            os.sched_setaffinity(process.pid, {cores[-1]})
         yield address
     finally:
         process.terminate()
@@ -116,16 +114,6 @@ async def _load(address: str, seconds: float) -> float:
         started = time.perf_counter()
         await asyncio.gather(*(ask() for _ in range(IN_FLIGHT)))
         return answered / (time.perf_counter() - started)
-
-
-def _cores() -> list[int]:
-    found = sorted(os.sched_getaffinity(0))
-    return found if len(found) > 1 else []
-
-
-def _pin(core: int | None) -> None:
-    if cores := _cores() or None:
-        os.sched_setaffinity(0, {cores[core]} if core is not None else set(range(os.cpu_count() or 1)))
 
 
 # --- Records that are durable before they are answered for ----------------------------------

@@ -1,0 +1,37 @@
+"""Both transports, for every test of hostile input that meets a server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.server.support import Carrier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from authz.server.config import Transport
+
+SERVERS: Final = frozenset(
+    {
+        "test_admin_abuse",
+        "test_check_requests",
+        "test_service_abuse",
+    }
+)
+"""The modules whose tests start servers that either transport can carry."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of those modules once with each transport."""
+    if metafunc.module.__name__.rpartition(".")[2] in SERVERS:
+        metafunc.parametrize("transport", ["grpcio", "native"], indirect=True, scope="module")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
+    """Return what carries the calls. Issue 6: all service and hostile tests run on both."""
+    Carrier.chosen = getattr(request, "param", "auto")
+    yield Carrier.chosen
+    Carrier.chosen = "auto"
