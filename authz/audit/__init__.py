@@ -1,5 +1,8 @@
 """What the service keeps of what it answered: records that nobody can change unnoticed.
 
+records    one decision, or one act, as one line
+canonical  a question as its digest is taken of
+writer     the thread that writes records, batch by batch; appending to a log, to sinks beside it, bell for what fails
 chain      records joined by hashes, and the Merkle tree over them
 signing    the key that signs how far the log has come
 store      what a log is kept in: Protocols

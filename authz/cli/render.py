@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
 
-from authz.model import Effect, Outcome
+from authz.model import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from authz.lang.ast import Span
     from authz.lang.diagnostics import Diagnostic
     from authz.lang.source import Source
-    from authz.model import ConditionTrace, Decision, Explanation, Fact, RuleTrace, Seen, Value
+    from authz.model import ConditionTrace, Decision, Explanation, Fact, Outcome, RuleTrace, Seen, Value
 
 TAB_WIDTH: Final = 4
 MAX_COLUMNS: Final = 160
@@ -259,7 +259,7 @@ def _seen(seen: Seen) -> str:
 
 
 def _outcome(outcome: Outcome, paint: Paint) -> str:
-    colour = {Outcome.TRUE: GREEN, Outcome.FALSE: RED, Outcome.UNKNOWN: YELLOW}[outcome]
+    colour = {"TRUE": GREEN, "FALSE": RED, "UNKNOWN": YELLOW}[outcome.name]
     return paint(f"{outcome.name.lower():<7}", colour)
 
 

@@ -106,7 +106,7 @@ class AuthzMiddleware(Middleware):
             if tool is not None:
                 guard, message = about(guard, message, tool, self._catalogue.name)
                 return await guard.decide(message, sender.identity, sender.context)
-        if sender.verdict is not None and _same(sender.verdict.message, message, guard.server):
+        if sender.verdict is not None and _same(sender.verdict.message, message, guard.resource):
             return sender.verdict
         return await guard.decide(message, sender.identity, sender.context)
 

@@ -21,7 +21,7 @@ from authz.mcp.protecting import ProtectError
 from authz.mcp.verifier import access_token, matching
 from authz.pep.config import GuardConfig
 from authz.pep.http.gate import Gate
-from authz.pep.opening import protection
+from authz.pep.opening import Protection, protection
 from authz.pep.pdp import PdpError
 from authz.pep.reading import load_guard
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from authz.pep.mapping import Function, Mapping
     from authz.pep.obligations import Obligations
-    from authz.pep.opening import Protection
     from authz.tokens.caller import Caller
 
 _OWN: Final = ("path", "transport")
@@ -44,7 +43,7 @@ _PUBLIC: Final = frozenset({"server/discover"})
 
 def protect(
     server: FastMCP[Any],
-    config: GuardConfig | str | Path,
+    config: GuardConfig | Protection | str | Path,
     *,
     mapping: Mapping | Function | None = None,
     obligations: Obligations | None = None,
@@ -52,9 +51,9 @@ def protect(
 ) -> Gate:
     """Guard a server on all its transports, and return its app for Streamable HTTP behind the step-up gate.
 
-    `config` is a guard file or what one says. `options` go to the server's `http_app` (`stateless_http`,
-    `json_response`, …); its path is that of the configured `resource`. Serving the server over HTTP in
-    any other way, as `server.run("http")` does, denies every call.
+    `config` is a guard file, what one says, or a protection that was made of either. `options` go to the
+    server's `http_app` (`stateless_http`, `json_response`, …); its path is that of the configured `resource`.
+    Serving the server over HTTP in any other way, as `server.run("http")` does, denies every call.
 
     Raises `ProtectError` for a server that is protected already, or that has `auth` of its own;
     `GuardConfigError` and `TokenConfigError` for settings that cannot be used.
@@ -82,7 +81,7 @@ def protect(
 
 def protect_local(
     server: FastMCP[Any],
-    config: GuardConfig | str | Path,
+    config: GuardConfig | Protection | str | Path,
     *,
     mapping: Mapping | Function | None = None,
     obligations: Obligations | None = None,
@@ -97,7 +96,7 @@ def protect_local(
 
 def _made(
     server: FastMCP[Any],
-    config: GuardConfig | str | Path,
+    config: GuardConfig | Protection | str | Path,
     mapping: Mapping | Function | None,
     obligations: Obligations | None,
 ) -> tuple[Protection, ServerCatalogue]:
@@ -108,10 +107,20 @@ def _made(
         raise ProtectError("the server is protected already")
     if server.auth is not None:
         raise ProtectError("the server has `auth` of its own: leave it out, the gate takes its place")
+    if isinstance(config, Protection):
+        if (mapping, obligations) != (None, None):
+            raise ProtectError("a protection has its mapping and obligations: give them where it is made")
+        return config, _catalogue(server, config)
     config = config if isinstance(config, GuardConfig) else load_guard(config)
     catalogue = ServerCatalogue(server, config.server or server.name)
     made = protection(config, catalogue=catalogue, mapping=mapping, obligations=obligations, server=server.name)
     return made, catalogue
+
+
+def _catalogue(server: FastMCP[Any], made: Protection) -> ServerCatalogue:
+    """Return the protection's own catalogue, or one of the server where that was made in another way."""
+    found = made.catalogue
+    return found if isinstance(found, ServerCatalogue) else ServerCatalogue(server, made.server or server.name)
 
 
 def _install(server: FastMCP[Any], opened: Protection, catalogue: ServerCatalogue) -> None:

@@ -6,7 +6,6 @@ code what to avoid, what to prefer and why.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -64,5 +63,7 @@ def near(word: str, known: Iterable[str]) -> str:
     """Return `did you mean …?` for the nearest known word, or "" when none is near."""
     if len(word) > 64:  # no one mistypes that; difflib is quadratic in the length
         return ""
+    import difflib  # noqa: PLC0415  # only what is wrong needs it
+
     matches = difflib.get_close_matches(word, sorted(set(known))[:2000], n=1, cutoff=0.6)
     return f"did you mean `{matches[0]}`?" if matches else ""

@@ -58,9 +58,10 @@ def protect(
 ) -> Gate:
     """Guard a server on all its transports, and return its app for Streamable HTTP behind the step-up gate.
 
-    `config` is a guard file or what one says. `options` go to the server's `streamable_http_app`
-    (`stateless_http`, `json_response`, …); its path is that of the configured `resource`, its bounds are the
-    gate's. Serving the server over HTTP in any other way, as `server.run("streamable-http")` does, denies every call.
+    `config` is a guard file, what one says, or a protection that was made of either. `options` go to the
+    server's `streamable_http_app` (`stateless_http`, `json_response`, …); its path is that of the configured
+    `resource`, its bounds are the gate's. Serving the server over HTTP in any other way, as
+    `server.run("streamable-http")` does, denies every call.
 
     Raises `ProtectError` for a server that is protected already, or that has auth settings of its own;
     `GuardConfigError` for a file that cannot be used.

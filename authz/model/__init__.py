@@ -8,26 +8,23 @@ values     JSON values, and how much of them one request may hold
 parts      what a request is made of
 checks     what L60 refuses
 request    what is asked
-decision   what is answered, and how it came about
+decision   what is answered
+traces     how it came about
+act        who does something administrative
 """
 
-from authz.model.decision import (
-    Act,
-    ConditionTrace,
-    Decision,
-    Effect,
-    Explanation,
-    Fact,
-    Obligation,
-    Outcome,
-    Reason,
-    RuleTrace,
-    Seen,
-)
+from typing import TYPE_CHECKING
+
+from authz.lazily import names_of
+from authz.model.decision import Decision, Effect, Obligation, Reason
 from authz.model.parts import Client, Part, Resource, ToolInfo, resource_of
 from authz.model.quick import maker
 from authz.model.request import CALLER, Request, unchecked_request
 from authz.model.values import MAX_DEPTH, MAX_IDENTIFIER, MAX_ITEMS, MAX_TEXT, MAX_VALUES, Attributes, Value
+
+if TYPE_CHECKING:
+    from authz.model.act import Act
+    from authz.model.traces import ConditionTrace, Explanation, Fact, Outcome, RuleTrace, Seen
 
 __all__ = [
     "CALLER",
@@ -58,3 +55,11 @@ __all__ = [
     "resource_of",
     "unchecked_request",
 ]
+
+__getattr__ = names_of(
+    __name__,
+    {  # A decision needs none of these, and making their classes shows in the start-up of `authz-eval`.
+        "authz.model.act": ("Act",),
+        "authz.model.traces": ("ConditionTrace", "Explanation", "Fact", "Outcome", "RuleTrace", "Seen"),
+    },
+)

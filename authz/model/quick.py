@@ -24,4 +24,7 @@ def maker(kind: type[T]) -> Callable[..., T]:
         self.__class__ = kind
 
     names = [field.name for field in fields(kind)]
-    return make_dataclass(f"_{kind.__name__}", names, namespace={"__post_init__": become}, slots=True, eq=False)
+    hook = {"__post_init__": become}
+    return make_dataclass(
+        f"_{kind.__name__}", names, namespace=hook, slots=True, eq=False, repr=False, match_args=False
+    )

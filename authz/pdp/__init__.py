@@ -1,7 +1,9 @@
 """Checked policy → program → decision, one step a module.
 
-compiler  the index from a tool to the blocks that apply
+compiler  from a tool to the rules that have a say
+applying  which blocks of the policy apply; patterns finds those that a name matches
 plan      the rules that have a say together, as functions
+tables    many of them asked at once; rows makes rows of them, loops what asks these
 codegen   a condition → Python; runtime is what that Python calls
 view      what one tenant sees: its tenant blocks, scopes and roles
 program   one request → one decision, by the steps of steps and the search of scopes

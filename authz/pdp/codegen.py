@@ -10,7 +10,7 @@ generated factory, so two conditions of one shape share one piece of code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
@@ -89,8 +89,8 @@ _factories: dict[str, Callable[..., Any]] = {}
 _MAX_FACTORIES: Final = 10_000
 
 
-def _factory(parameters: str, body: str) -> Callable[..., Any]:
-    """Return what makes functions of one text from their constants."""
+def factory(parameters: str, body: str) -> Callable[..., Any]:
+    """Return what makes functions of one text from their constants; no string of a policy may be in it."""
     text = f"def make({parameters}):\n def rule(q):\n{body} return rule\n"
     factory = _factories.get(text)
     if factory is None:
@@ -102,43 +102,9 @@ def _factory(parameters: str, body: str) -> Callable[..., Any]:
     return factory
 
 
-def _local_lines(names: Container[str]) -> str:
+def local_lines(names: Container[str]) -> str:
+    """Write the lines that name parts of a request."""
     return "".join(f"  {name} = {text}\n" for name, text in _LOCALS.items() if name in names)
-
-
-class Loop(NamedTuple):
-    """One expression for many rows of constants, and a loop that finds the rows of which it holds."""
-
-    locals: tuple[str, ...]
-    once: Mapping[str, str]
-    """Reads that are the same for all rows, each with the name that it has in the expression."""
-    before: str
-    """What decides for all rows alike."""
-    each: str
-    own: Sequence[int]
-    """The constants that each row has for itself; `common` are the others."""
-    common: Mapping[str, Any]
-
-    def function(self, rows: Sequence[tuple[Any, ...]], *, face: bool, wanted: bool) -> Callable[[Request], list[int]]:
-        """Make the function that returns the first member of each row whose face, true or false, is `wanted`.
-
-        A true face holds where `before` and `each` do, a false one where either does.
-        """
-        settled = "[]" if face is wanted else "[row[0] for row in rows]"
-        lines = [f"if {'not ' if face else ''}({self.before}): return {settled}"]
-        lines += [f"{name} = {text}" for text, name in self.once.items()]
-        names = "".join(f", k{number}" for number in self.own)
-        lines += [
-            "found = []",
-            f"for row{names}, in rows:",
-            f" if {'' if wanted else 'not '}({self.each}): found.append(row)",
-        ]
-        lines.append("return found")
-        body = _local_lines(self.locals) + "".join(f"  {line}\n" for line in lines)
-        return cast(
-            "Callable[[Request], list[int]]",
-            _factory(", ".join(("rows", *self.common)), body)(rows, *self.common.values()),
-        )
 
 
 class RoleTests(NamedTuple):
@@ -180,6 +146,9 @@ class Emitter:
         self.constants.append(value)
         return f"k{len(self.constants) - 1}"
 
+    def literal(self, node: checked.Const) -> str:
+        return self.constant(node.value)
+
     def local(self, name: str) -> str:
         if name == "resource_attributes":
             self.locals["resource"] = None
@@ -195,13 +164,13 @@ class Emitter:
     def function(self, expression: str) -> Callable[[Request], Any]:
         """Make the function of an expression; functions of one text share their code."""
         parameters = ", ".join(f"k{index}" for index in range(len(self.constants)))
-        body = f"{_local_lines(self.locals)}  return {expression}\n"
-        return cast("Callable[[Request], Any]", _factory(parameters, body)(*self.constants))
+        body = f"{local_lines(self.locals)}  return {expression}\n"
+        return cast("Callable[[Request], Any]", factory(parameters, body)(*self.constants))
 
     # --- Rules --------------------------------------------------------------------------------
 
-    def face(self, rule: Rule, *, true: bool) -> list[str]:
-        """Write *certainly true* or *certainly false* of a rule, its WHO and condition, in parts.
+    def who(self, rule: Rule, *, true: bool) -> list[str]:
+        """Write *certainly true* or *certainly false* of a rule's WHO, in parts.
 
         It is true where all parts hold, and false where one does.
         """
@@ -210,13 +179,14 @@ class Emitter:
             parts.append("q.subject" if true else "not q.subject")
         if isinstance(rule.who, checked.Names):
             parts.append(self.who_true(rule.who) if true else self.who_false(rule.who))
-        if rule.condition is not None:
-            parts.append(self.true(rule.condition) if true else self.false(rule.condition))
         return parts
 
     def face_text(self, rule: Rule, *, true: bool) -> str:
-        """Write a face as one expression."""
-        return (" and " if true else " or ").join(self.face(rule, true=true)) or str(true)
+        """Write *certainly true* or *certainly false* of a rule, its WHO and condition."""
+        parts = self.who(rule, true=true)
+        if rule.condition is not None:
+            parts.append(self.true(rule.condition) if true else self.false(rule.condition))
+        return (" and " if true else " or ").join(parts) or str(true)
 
     # --- Conditions ---------------------------------------------------------------------------
 
@@ -238,11 +208,11 @@ class Emitter:
             case checked.InSet(checked.Const(value=str() as name), checked.Held(what)):
                 return self.held_true(what, name)
             case checked.Equal(left, right, "string") if isinstance(right, checked.Const):
-                return f"{self.raw(left)} == {self.constant(right.value)}"
+                return f"{self.raw(left)} == {self.literal(right)}"
             case checked.Equal(left, right, kind) if kind not in {"set", "dynamic"}:
                 return f"(({self.bind(left, kind)}) is not None and {self.last} == {self.value(right, kind)})"
-            case checked.InSet(item, checked.Const(value), kind) if kind != "dynamic":
-                return f"({self.value(item, kind)} in {self.constant(value)})"
+            case checked.InSet(item, checked.Const() as items, kind) if kind != "dynamic":
+                return f"({self.value(item, kind)} in {self.literal(items)})"
             case checked.InSet(item, items, kind) if _is_set_of(items, kind):
                 bound = self.bind(item, kind)
                 first = self.last
@@ -272,9 +242,9 @@ class Emitter:
                 first = self.last
                 two = self.bind(right, kind)
                 return f"(({one}) is not None and ({two}) is not None and {first} != {self.last})"
-            case checked.InSet(item, checked.Const(value), kind) if kind != "dynamic":
+            case checked.InSet(item, checked.Const() as items, kind) if kind != "dynamic":
                 bound = self.bind(item, kind)
-                return f"(({bound}) is not None and {self.last} not in {self.constant(value)})"
+                return f"(({bound}) is not None and {self.last} not in {self.literal(items)})"
             case _:
                 return f"({self.truth(node)} is False)"
 
@@ -330,7 +300,7 @@ class Emitter:
         names, tests = [], []
         for operand in operands:
             if isinstance(operand, checked.Const):
-                names.append(self.constant(operand.value))
+                names.append(self.literal(operand))
             else:
                 tests.append(f"({self.bind(operand, kind)}) is None")
                 names.append(self.last)
@@ -339,11 +309,14 @@ class Emitter:
 
     def membership(self, node: checked.InSet | checked.InNetwork | checked.InEntity) -> str:
         match node:
+            case checked.InSet(checked.Const(value=str() as name), checked.Held(what)):
+                # One name may be known to be held or not where the whole set is unknown, as in `true` and `false`.
+                return f"(True if {self.held_true(what, name)} else False if {self.held_false(what, name)} else None)"
             case checked.InSet(item, items, kind):
                 value = self.any_scalar(item) if kind == "dynamic" else self.value(item, kind)
                 return f"member({value}, {self.as_set(items)})"
             case checked.InNetwork(address, network):
-                return f"in_network({self.value(address, 'ip')}, {self.constant(network.value)})"
+                return f"in_network({self.value(address, 'ip')}, {self.literal(network)})"
             case checked.InEntity("resource", entities):
                 ancestors = "(None if q.resource is None else q.resource.ancestors)"
                 return f"in_entities({ancestors}, {self.any_value(entities)})"
@@ -450,8 +423,8 @@ class Emitter:
     def any_value(self, node: Core) -> str:
         """Write a value as its type says, or as it is where it has none."""
         match node:
-            case checked.Const(value):
-                return self.constant(value)
+            case checked.Const():
+                return self.literal(node)
             case checked.Read() | checked.Follow():
                 return self.read(node)
             case checked.Builtin(name):
@@ -556,8 +529,8 @@ class Emitter:
             case "ip":
                 return f"read_address({self.value(first, 'string')})"
             case "hour" | "weekday":
-                zone = cast("checked.Const", node.arguments[1]).value
-                return f"{node.function}({self.value(first, 'time')}, {self.constant(zone)})"
+                zone = self.literal(cast("checked.Const", node.arguments[1]))
+                return f"{node.function}({self.value(first, 'time')}, {zone})"
             case "size":
                 return f"size({self.any_value(first)})"
             case _:

@@ -34,21 +34,24 @@ class CompiledRule:
     """A rule and its two faces: *certainly true* and *certainly false*, WHO and condition together."""
 
     __slots__ = ("_who", "false", "rule", "true", "view")
+    true: Test
+    false: Test
 
     def __init__(self, rule: Rule, view: View) -> None:
         self.rule = rule
         self.view = view
-        self.true: Test = self._make_true  # a face is made when it is first asked for: most never are
-        self.false: Test = self._make_false
         self._who: Test | None = None
 
-    def _make_true(self, request: Request) -> bool:
-        self.true = _face(self.rule, self.view, true=True)
-        return self.true(request)
+    def __getattr__(self, face: str) -> Test:
+        """Make a face when it is first asked for: most never are.
 
-    def _make_false(self, request: Request) -> bool:
-        self.false = _face(self.rule, self.view, true=False)
-        return self.false(request)
+        What would make it is not kept in its place: a rule that held a method of itself would be a cycle.
+        """
+        if face not in {"true", "false"}:
+            raise AttributeError(face)
+        made = _face(self.rule, self.view, true=face == "true")
+        setattr(self, face, made)
+        return made
 
     @property
     def name(self) -> str:
@@ -57,7 +60,11 @@ class CompiledRule:
     def who(self, request: Request) -> bool:
         """Say whether the rule certainly speaks of this caller, its condition aside."""
         if self._who is None:
-            self._who = _face(self.rule._replace(condition=None), self.view, true=True)
+            key = (self.rule.who, self.rule.kind == "allow")
+            test = self.view.whos.get(key)
+            if test is None:
+                test = self.view.whos[key] = _face(self.rule._replace(condition=None), self.view, true=True)
+            self._who = test
         return bool(self._who(request))
 
 
@@ -66,12 +73,52 @@ def _face(rule: Rule, view: View, *, true: bool) -> Test:
     return cast("Test", emitter.function(emitter.face_text(rule, true=true)))
 
 
+class Whole:
+    """What a plan has in common with those narrowed from it: what all its rules read, ask for and allow."""
+
+    def __init__(self, rules: Sequence[CompiledRule], view: View) -> None:
+        self._rules = rules
+        self._view = view
+
+    @cached_property
+    def read(self) -> frozenset[str]:
+        """Return which of `scopes`, `roles` and the builtins the conditions read; those of derived roles count too."""
+        conditions = [rule.rule.condition for rule in self._rules]
+        conditions += [role.condition for role in self._view.derived_roles]
+        nodes = (node for condition in conditions for node in nodes_of(condition))
+        return frozenset(
+            node.what if isinstance(node, checked.Held) else node.name
+            for node in nodes
+            if isinstance(node, (checked.Held, checked.Builtin))
+        )
+
+    @cached_property
+    def grantable(self) -> tuple[tuple[str, frozenset[str]], ...]:
+        """Return the scopes that could help (L67), sorted, each with the scopes that grant it."""
+        names: set[str] = set()
+        for rule in self._rules:
+            who = rule.rule.who
+            if isinstance(who, checked.Names) and who.what == "scope" and rule.rule.kind != "deny":
+                names.update(who.names)
+            if "scopes" in self.read and rule.rule.condition is not None:
+                names.update(_scopes_read(rule.rule.condition))
+        return tuple((name, self._view.scope_names(name)) for name in sorted(names))
+
+    @cached_property
+    def first_allows(self) -> tuple[CompiledRule | None, CompiledRule | None]:
+        """Return the first allow by name, and the first that reaches across tenants."""
+        allows = [rule for rule in self._rules if rule.rule.kind == "allow"]
+        return next(iter(allows), None), next((rule for rule in allows if rule.rule.across), None)
+
+
 class Plan:
     """All rules that have a say for one tool, resource type and tenant, sorted by kind and name.
 
     Where many of them ask for roles, `narrowed` leaves out those that a request's roles rule out;
-    what is left is a plan too, and `whole` leads back. `known_tool` tells the two ways of having no
-    rule apart (step 1 of L61).
+    what is left is a plan too. `known_tool` tells the two ways of having no rule apart (step 1 of L61).
+
+    No plan or rule leads back to itself: Python's collector does not look at them (`server.app`), so
+    that a cycle would stay for good when its policy goes.
     """
 
     def __init__(
@@ -82,27 +129,28 @@ class Plan:
         applies: bool,
         is_global: bool,
         known_tool: bool,
-        whole: Plan | None = None,
+        whole: Whole | None = None,
     ) -> None:
         self.rules = sorted(rules, key=lambda rule: rule.name)
         self.applies = applies
         self.is_global = is_global
         self.known_tool = known_tool
         self.view = view
-        self.whole = whole or self
+        self.whole = whole or Whole(self.rules, view)
         self.denies = self._of("deny")
         self.requirements = self._of("require role", "require when")
         self.scopes = self._of("require scope")
         self.allows = self._of("allow")
         self.crossing = Rules([rule for rule in self.allows if rule.rule.across])
         self.decisions: dict[object, Decision] = {}
-        self.allowing: Callable[[Request], int] = self._warm
         self.is_fused = False
         """Whether 0 from `allowing` says that the request is not allowed, unless it is foreign."""
         self.is_signed = False
         """Whether denials are told apart by `signature`."""
         self._by_role = _by_role(self.rules, view) if whole is None else {}
         self._roles = frozenset(self._by_role)
+        self.narrows = bool(self._by_role)
+        """Whether `narrowed` may leave something out."""
         self._of_any_role: list[CompiledRule] = []
         if self._by_role:
             indexed = frozenset[CompiledRule]().union(*self._by_role.values())
@@ -114,7 +162,7 @@ class Plan:
 
     def narrowed(self, request: Request) -> Plan:
         """Return the plan without the rules that are certainly false for the request's roles."""
-        if not self._roles:
+        if not self.narrows:
             return self
         roles = self._roles.intersection(request.roles)
         plan = self._narrowed.get(roles)
@@ -125,17 +173,21 @@ class Plan:
                 applies=True,
                 is_global=self.is_global,
                 known_tool=True,
-                whole=self,
+                whole=self.whole,
             )
             if len(self._narrowed) >= _MOST_NARROWED:
                 self._narrowed.clear()
             self._narrowed[roles] = plan
         return plan
 
-    def _warm(self, _: Request) -> int:
-        """Make the function of `allowing` after the first request: most tools are never called."""
-        self.allowing = _no_rule if len(self.rules) > _MOST_FUSED else self._fuse()
-        self.is_fused = self.allowing is not _no_rule
+    def allowing(self, _: Request, /) -> int:
+        """Return the allows that apply as bits, or 0 for "not so simple".
+
+        The first request makes the function that does so, and is not answered by it: most tools are never called.
+        """
+        fused = _no_rule if len(self.rules) > _MOST_FUSED else self._fuse()
+        self.is_fused = fused is not _no_rule
+        self.allowing = fused  # type: ignore[method-assign]  # it is for all further requests
         return 0
 
     def _fuse(self) -> Callable[[Request], int]:
@@ -158,11 +210,6 @@ class Plan:
     def allowed_by(self, bits: int) -> list[CompiledRule]:
         """Return the allows that `allowing` found."""
         return [rule for index, rule in enumerate(self.allows) if bits >> index & 1]
-
-    @cached_property
-    def first_allows(self) -> tuple[CompiledRule | None, CompiledRule | None]:
-        """Return the first allow by name, and the first that reaches across tenants."""
-        return next(iter(self.allows), None), next(iter(self.crossing), None)
 
     def found(self, allows: int | tuple[CompiledRule, ...]) -> Sequence[CompiledRule]:
         """Return allows, whether given as bits or one by one."""
@@ -187,13 +234,14 @@ class Plan:
         asked = {name for who in whos if isinstance(who, checked.Names) and who.what == "scope" for name in who.names}
         return frozenset[str]().union(*map(self.view.scope_names, asked))
 
-    @cached_property
+    @property
     def _reads_scopes(self) -> bool:
-        conditions = [rule.rule.condition for rule in self.rules]
-        conditions += [role.condition for role in self.view.derived_roles]
-        return any(
-            isinstance(node, checked.Held) and node.what == "scopes" for one in conditions for node in nodes_of(one)
-        )
+        return "scopes" in self.whole.read
+
+    @cached_property
+    def reads_now(self) -> bool:
+        """Say whether a condition reads the time."""
+        return "now" in self.whole.read
 
     @cached_property
     def is_monotone(self) -> bool:
@@ -202,19 +250,10 @@ class Plan:
         asks = any(isinstance(who, checked.Names) and who.what == "scope" for who in denies)
         return not asks and not self._reads_scopes
 
-    @cached_property
+    @property
     def grantable(self) -> tuple[tuple[str, frozenset[str]], ...]:
         """Return the scopes that could help (L67), sorted, each with the scopes that grant it."""
-        if self.whole is not self:
-            return self.whole.grantable
-        names: set[str] = set()
-        for rule in self.rules:
-            who = rule.rule.who
-            if isinstance(who, checked.Names) and who.what == "scope" and rule.rule.kind != "deny":
-                names.update(who.names)
-            if rule.rule.condition is not None:
-                names.update(_scopes_read(rule.rule.condition))
-        return tuple((name, self.view.scope_names(name)) for name in sorted(names))
+        return self.whole.grantable
 
 
 def _no_rule(_: Request) -> int:

@@ -44,6 +44,8 @@ def signature_of(plan: Plan) -> Signature | None:
             faces += [emitter.true(atom), emitter.false(atom)]
         elif not _reads_nothing_else(atom):
             return None
+        if len(faces) > _MOST_FACES:
+            return None
     if any(_reads_scopes(role.condition) for role, _, _ in asked_roles(plan)):
         return None
     if len(faces) > _MOST_FACES or sum(map(len, faces)) > _LONGEST:

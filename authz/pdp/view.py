@@ -6,17 +6,20 @@ another tenant's block is even looked at (L24).
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from authz.pdp.codegen import RoleTests, Test, condition_tests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import TypeAlias
 
-    from authz.lang.checked import CheckedPolicySet, DerivedRole
+    from authz.lang.checked import CheckedPolicySet, DerivedRole, Mentions
     from authz.model import Request
+
+    Closures: TypeAlias = Mapping[str, frozenset[str]]
 
 
 def granted_by(closures: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
@@ -67,6 +70,8 @@ class View:
         self.derived_roles = roles
         self._conditional = frozenset(role.name for role in roles)
         self._with_derived = derived
+        self.whos: dict[object, Test] = {}
+        """The tests of who a rule speaks of, by that and whether it is an allow; there are as few as the policy has."""
         self.traceable: dict[int, Any] = {}
         """What `explain` keeps of the conditions that it has traced, by their ids; there are only so many."""
 
@@ -91,24 +96,40 @@ class View:
         carried = self._vocabulary.roles_granted_by.get(name, frozenset({name})) - self._conditional
         return RoleTests(carried, tuple((true, false) for role, true, false in self.derived if name in role.holds))
 
-    def held_scopes(self, request: Request) -> frozenset[str]:
-        """Return `scopes` as a set: those the policy knows, and what they imply (L30)."""
-        known = self._known
-        carried = [name for name in request.scopes if any(name in part.scopes for part in known)]
-        return _expand(carried, self._vocabulary.scopes)
+    @cached_property
+    def held_scopes(self) -> Callable[[Request], frozenset[str]]:
+        """Return what finds `scopes` as a set: those the policy knows, and what they imply (L30).
 
-    def held_roles(self, request: Request) -> frozenset[str] | None:
-        """Return `roles` as a set, None when a derived role is unknown (L30)."""
-        known, conditional = self._known, self._conditional
-        carried = [name for name in request.roles if any(name in part.roles for part in known)]
-        held = _expand((name for name in carried if name not in conditional), self._vocabulary.roles)
-        for role, true, false in self.derived:
-            if true(request):
-                held |= role.holds
-            elif not false(request):
-                return None
-        return held
+        It does not lead back to the view, which keeps functions that call it, here and in `held_roles`.
+        """
+        return partial(_held_scopes, self._known, self._vocabulary.scopes)
+
+    @cached_property
+    def held_roles(self) -> Callable[[Request], frozenset[str] | None]:
+        """Return what finds `roles` as a set, None when a derived role is unknown (L30)."""
+        return partial(_held_roles, self._known, self._vocabulary.roles, self._conditional, self.derived)
 
 
-def _expand(carried: Iterable[str], closures: Mapping[str, frozenset[str]]) -> frozenset[str]:
+def _held_scopes(known: Iterable[Mentions], closures: Closures, request: Request) -> frozenset[str]:
+    return _expand((name for name in request.scopes if any(name in part.scopes for part in known)), closures)
+
+
+def _held_roles(
+    known: Iterable[Mentions],
+    closures: Closures,
+    conditional: frozenset[str],
+    derived: Iterable[tuple[DerivedRole, Test, Test]],
+    request: Request,
+) -> frozenset[str] | None:
+    carried = [name for name in request.roles if any(name in part.roles for part in known)]
+    held = _expand((name for name in carried if name not in conditional), closures)
+    for role, true, false in derived:
+        if true(request):
+            held |= role.holds
+        elif not false(request):
+            return None
+    return held
+
+
+def _expand(carried: Iterable[str], closures: Closures) -> frozenset[str]:
     return frozenset().union(*(closures.get(name, frozenset({name})) for name in carried))

@@ -42,7 +42,7 @@ _MOST_REMEMBERED: Final = 10_000  # tools of one server
 class Guard:
     """Decides about the messages of one MCP server.
 
-    `server` identifies it (its resource identifier, RFC 8707). `knows` says which obligations can be
+    `resource` identifies it (its resource identifier, RFC 8707). `knows` says which obligations can be
     met. `deadline` is in seconds, for each question; what has no answer by then is denied. `settle`
     makes of a decision what its obligations leave of it for this caller, before anything is done.
     `observe` hears of each verdict.
@@ -51,7 +51,7 @@ class Guard:
     pdp: Pdp
     catalogue: Catalogue
     mapping: Mapping
-    server: str
+    resource: str
     knows: Callable[[str], bool]
     list_mode: ListMode = "grantable"
     deadline: float = 0.25
@@ -114,7 +114,7 @@ class Guard:
             return (question,)
         return [
             _request(identity, tool=one.tool, resource=Resource(one.type, one.id, identity.tenant), context=context)
-            for one in targets(message, self.server)
+            for one in targets(message, self.resource)
         ]
 
     async def _answer(self, questions: Sequence[Request], request_id: str) -> Decision:

@@ -61,9 +61,9 @@ class Protection:
     ) -> None:
         """Read the issuers. Raises `GuardConfigError` and `TokenConfigError` for what cannot be used."""
         self.config = config
+        self.catalogue = catalogue
         self.obligations = obligations
         self.server = server
-        self._catalogue = catalogue
         self._mapping = mapping
         self._issuers = _issuers(config)
         self._limit = None
@@ -127,9 +127,10 @@ class Protection:
         finally:
             self._servers -= 1
             if self._servers == 0:
-                for end in ending:
-                    await end()
-                await self.close()
+                async with AsyncExitStack() as closing:  # all of them, whatever one does
+                    closing.push_async_callback(self.close)
+                    for end in reversed(ending):
+                        closing.push_async_callback(end)
 
     async def identity_without_http(self) -> Identity | None:
         """Return who calls over stdio or inside the process, as the settings say; None for nobody (R1).
@@ -180,9 +181,9 @@ class Protection:
         config = self.config
         return Guard(
             pdp=pdp,
-            catalogue=self._catalogue,
+            catalogue=self.catalogue,
             mapping=self._mapping,
-            server=config.resource or self.server,
+            resource=config.resource or self.server,
             knows=self.obligations.knows,
             settle=stepped_up,
             list_mode=config.list_mode,

@@ -27,4 +27,5 @@ native              the front in Rust, with grpcio behind it
 lane                the calls that the front answers: one thread, without the event loop
 looping             the event loop that all this runs on
 app                 all of these together, from the first policy to the last answer
+workers             several such servers on one port, and the parent that keeps them to one policy
 """

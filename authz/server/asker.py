@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -39,7 +40,15 @@ def asker(context: Context) -> Asker:
 def asker_at(peer: str, metadata: Iterable[tuple[str, str | bytes]]) -> Asker:
     """Return who asks from a peer, with this metadata."""
     given = [value for key, value in metadata if key == "traceparent"]
-    return Asker(peer[:_MAX_PEER], trace_id(given[0]) if len(given) == 1 else "")
+    if len(given) != 1:
+        return _untraced(peer[:_MAX_PEER])
+    return Asker(peer[:_MAX_PEER], trace_id(given[0]))
+
+
+@lru_cache(maxsize=1_024)
+def _untraced(peer: str) -> Asker:
+    """Return who asks from a peer; most ask often, and few with a trace."""
+    return Asker(peer)
 
 
 def _certified(context: Context) -> str | None:

@@ -77,7 +77,8 @@ class Decider:
         explain: bool,
     ) -> tuple[Decision, Explanation | None, str, Decided | None]:
         """Decide, and return the decision, its explanation and its name, and the record that must be written of it."""
-        started = perf_counter_ns()
+        recorded = self.log is not None or self.logger is not None
+        started = perf_counter_ns() if recorded else 0
         completed = None
         if self.complete is not None:
             completed = self.complete(request, program)
@@ -89,7 +90,7 @@ class Decider:
         else:
             decision = program.decide(request)
         decision_id = new_id()
-        if request.unknown:  # of what a list may show there is no record: nothing may be done on the strength of it
+        if not recorded or request.unknown:  # of what a list may show: nothing may be done on the strength of it
             return decision, explanation, decision_id, None
         latency_us = (perf_counter_ns() - started) // 1_000
         if self.log is None:

@@ -2,7 +2,7 @@
 
 What can be answered at once is answered in that thread, without the event loop, which would cost
 more than the decision does. What must wait (for a token's issuer, for the log's commit) and batches
-go to the event loop; those count at the gate as calls under way.
+go to the event loop; those count at the gate as calls under way, of the others there is one at a time.
 """
 
 from __future__ import annotations
@@ -113,29 +113,37 @@ class Lane:
         if kind != EVENT_CALL or data is None or details is None:  # the client is gone
             self._loop.call_soon_threadsafe(self._cancel, call_id)
             return None
+        if (refusal := self._refusal(data)) is not None:
+            self._front.fail(call_id, *_as_sent(*refusal))
+            return None
         who = asker_at(details[1], details[0]) if self._askers else _NOBODY
-        return self._begin(call_id, METHODS[method], data, who)
-
-    def _begin(self, call_id: int, method: str, data: bytes, who: Asker) -> _Waiting | None:
-        """Answer a call, or return what must be awaited for its answer."""
-        if len(data) > self._max_message:
-            too_large = f"SERVER: Received message larger than max ({len(data)} vs. {self._max_message})"  # as grpcio
-            self._front.fail(call_id, *_as_sent(StatusCode.RESOURCE_EXHAUSTED, too_large))
-            return None
-        if self.refusing:
-            self._front.fail(call_id, *_as_sent(StatusCode.UNAVAILABLE, "the server is ending"))
-            return None
-        if not self._gate.enter():
-            self._front.fail(call_id, *_as_sent(StatusCode.RESOURCE_EXHAUSTED, self._gate.full))
-            return None
+        name = METHODS[method]
         try:
-            answer = self._service.begin_check(data, who) if method == CHECK else self._service.answer_batch(data, who)
+            answer = self._service.begin_check(data, who) if name == CHECK else self._service.answer_batch(data, who)
             if not isinstance(answer, bytes):
-                return _Waiting(call_id, method, answer)
+                return self._to_wait(_Waiting(call_id, name, answer))
             self._front.respond(call_id, answer)
         except Exception as error:  # noqa: BLE001  # the outermost handler: the caller is told a status, not all
-            self._front.fail(call_id, *_as_sent(*self._service.refuse(method, error)))
-        self._gate.leave()
+            self._front.fail(call_id, *_as_sent(*self._service.refuse(name, error)))
+        return None
+
+    def _refusal(self, data: bytes) -> tuple[StatusCode, str] | None:
+        """Return why a call is not begun."""
+        if len(data) > self._max_message:
+            too_large = f"SERVER: Received message larger than max ({len(data)} vs. {self._max_message})"  # as grpcio
+            return StatusCode.RESOURCE_EXHAUSTED, too_large
+        if self.refusing:
+            return StatusCode.UNAVAILABLE, "the server is ending"
+        if not self._gate.has_room:
+            return StatusCode.RESOURCE_EXHAUSTED, self._gate.full
+        return None
+
+    def _to_wait(self, call: _Waiting) -> _Waiting | None:
+        """Count a call that is to be awaited. What was answered at once was never beside another."""
+        if self._gate.enter():
+            return call
+        call.answer.close()
+        self._front.fail(call.call_id, *_as_sent(StatusCode.RESOURCE_EXHAUSTED, self._gate.full))
         return None
 
     # --- On the event loop --------------------------------------------------------------------

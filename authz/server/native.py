@@ -4,9 +4,10 @@ Check and BatchCheck take the fast lane. Everything else (streams, EnforcementSe
 reflection, unknown methods) the front hands on to a grpcio server, on a Unix socket in a folder
 that only this user can enter; to that server those calls come from that socket, whoever asked.
 
-The front takes in a message of any size before anybody is asked: what is too large is refused, but
-it has been in memory by then. Any process that can open a connection can use that, which is why
-this is for listeners that only this machine can reach.
+The front takes in a message of any size before anybody is asked, and unpacks a compressed one: what
+is too large is refused, but it has been in memory by then, at a thousand times of what was sent. It
+also holds answers that are not read, and those have left the gate. Any process that can open a
+connection can use that, which is why this is for listeners that only this machine can reach.
 """
 
 from __future__ import annotations

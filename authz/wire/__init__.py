@@ -9,6 +9,8 @@ requests   bytes → requests, whatever they are
 answers    decision, explanation → message, and its bytes
 errors     error → gRPC status, or one item among answers
 enforcement  what enforcement points ask beside decisions, both sides
+policies   versions and activations, both sides
+directory  entries ↔ messages of DirectoryService
 client     the other side: question → message, message → decision
 questions  as an enforcement point asks: no more of a request than the policy reads
 strict     as it reads answers: what is not clearly an answer is none

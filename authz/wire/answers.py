@@ -31,35 +31,44 @@ class _Prepared(NamedTuple):
     head: bytes
 
 
-_checks: Final[dict[int, _Prepared]] = {}
-_results: Final[dict[int, _Prepared]] = {}
-_streamed: Final[dict[int, _Prepared]] = {}
+def _writer(write: Callable[[v1.CheckResponse], bytes]) -> Callable[[Decision, str, Explanation | None], bytes]:
+    """Return what writes a decision, its name and its explanation down; a decision by itself is written once.
+
+    Programs answer alike with the very same decision, and to write it takes ten times as long as to find it.
+    """
+    known: dict[int, _Prepared] = {}
+
+    def prepare(decision: Decision) -> _Prepared:
+        made = _Prepared(decision, write(response(decision, decision_id=_NO_ID))[:-_ID_SIZE])
+        if len(made.head) < _LONG:
+            if len(known) >= _MAX_PREPARED:
+                known.clear()
+            known[id(decision)] = made
+        return made
+
+    def answer(decision: Decision, decision_id: str, explanation: Explanation | None) -> bytes:
+        if explanation is not None:
+            return write(response(decision, explanation=explanation, decision_id=decision_id))
+        return (known.get(id(decision)) or prepare(decision)).head + decision_id.encode()
+
+    return answer
 
 
-def check_answer(decision: Decision, decision_id: str, explanation: Explanation | None = None) -> bytes:
-    """Return the CheckResponse in bytes. The decision's name has 32 characters of ASCII, here and below."""
-    if explanation is not None:
-        return _check(response(decision, explanation=explanation, decision_id=decision_id))
-    return (_checks.get(id(decision)) or _prepare(_checks, decision, _check)).head + decision_id.encode()
+check_answer: Final = _writer(lambda message: message.SerializeToString())
+"""Return the CheckResponse in bytes. The decision's name has 32 characters of ASCII, here and below."""
 
+stream_answer: Final = _writer(lambda message: v1.StreamCheckResponse(response=message).SerializeToString())
+"""Return the StreamCheckResponse in bytes."""
 
-def stream_answer(decision: Decision, decision_id: str, explanation: Explanation | None = None) -> bytes:
-    """Return the StreamCheckResponse in bytes."""
-    if explanation is not None:
-        return _stream(response(decision, explanation=explanation, decision_id=decision_id))
-    return (_streamed.get(id(decision)) or _prepare(_streamed, decision, _stream)).head + decision_id.encode()
+batch_result: Final = _writer(
+    lambda message: v1.BatchCheckResponse(results=[v1.CheckResult(response=message)]).SerializeToString()
+)
+"""Return one result of a batch in bytes, for `batch_answer`."""
 
 
 def stream_error(error: Exception) -> bytes:
     """Return the StreamCheckResponse that says why there is no answer."""
     return v1.StreamCheckResponse(error=error_item(error)).SerializeToString()
-
-
-def batch_result(decision: Decision, decision_id: str, explanation: Explanation | None = None) -> bytes:
-    """Return one result of a batch, for `batch_answer`."""
-    if explanation is not None:
-        return _result(response(decision, explanation=explanation, decision_id=decision_id))
-    return (_results.get(id(decision)) or _prepare(_results, decision, _result)).head + decision_id.encode()
 
 
 def batch_error(error: Exception) -> bytes:
@@ -71,28 +80,6 @@ def batch_answer(results: Iterable[bytes], revision: str) -> bytes:
     """Return the BatchCheckResponse in bytes."""
     # Messages one after the other are one message, with the results of all.
     return b"".join(results) + v1.BatchCheckResponse(policy_revision=revision).SerializeToString()
-
-
-def _check(message: v1.CheckResponse) -> bytes:
-    return message.SerializeToString()
-
-
-def _stream(message: v1.CheckResponse) -> bytes:
-    return v1.StreamCheckResponse(response=message).SerializeToString()
-
-
-def _result(message: v1.CheckResponse) -> bytes:
-    return v1.BatchCheckResponse(results=[v1.CheckResult(response=message)]).SerializeToString()
-
-
-def _prepare(known: dict[int, _Prepared], decision: Decision, write: Callable[[v1.CheckResponse], bytes]) -> _Prepared:
-    """Write a decision once: programs answer alike with the very same decision, and a write takes ten look-ups."""
-    made = _Prepared(decision, write(response(decision, decision_id=_NO_ID))[:-_ID_SIZE])
-    if len(made.head) < _LONG:
-        if len(known) >= _MAX_PREPARED:
-            known.clear()
-        known[id(decision)] = made
-    return made
 
 
 def response(decision: Decision, *, explanation: Explanation | None = None, decision_id: str = "") -> v1.CheckResponse:

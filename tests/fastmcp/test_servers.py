@@ -18,13 +18,17 @@ from mcp.server import MCPServer
 from mcp.shared.exceptions import MCPError
 from mcp_types import ToolAnnotations
 
-from authz.fastmcp import ProtectError, protect, protect_local
+from authz.fastmcp import AuthzMiddleware, ProtectError, ServerCatalogue, protect, protect_local
 from authz.mcp import protect as protect_sdk
+from authz.pep import Obligations, protection
 from tests.fastmcp.world import documents, guarded, local, names
 from tests.mcp.world import ALICE, EDITH, POLICY, WIRES, refused, settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from authz.pep.catalogue import Item
 
 on_both_wires = pytest.mark.parametrize("wire", WIRES)
 
@@ -246,6 +250,36 @@ def test_a_server_is_protected_once(tmp_path: Path, how: Any) -> None:
     server = local(tmp_path)
     with pytest.raises(ProtectError, match="protected already"):
         how(server, settings(tmp_path))
+
+
+class NothingKnown:
+    """A catalogue of the program's own, which says nothing of any tool."""
+
+    async def tools(self) -> Sequence[Item]:
+        """List none."""
+        return ()
+
+    async def tool(self, _name: str) -> Item | None:
+        """Know none."""
+        return None
+
+
+@pytest.mark.parametrize("own", [True, False])
+async def test_a_protection_is_taken_as_it_was_made(tmp_path: Path, *, own: bool) -> None:
+    """Issue 6: as the SDK's plug-in takes one, whatever its catalogue is; what would be ignored is refused."""
+    server = documents()
+    catalogue = ServerCatalogue(server, "documents") if own else NothingKnown()
+    made = protection(settings(tmp_path, stdio=ALICE), catalogue=catalogue)
+    with pytest.raises(ProtectError, match="where it is made"):
+        protect_local(server, made, obligations=Obligations())
+    assert not any(isinstance(one, AuthzMiddleware) for one in server.middleware)
+    protect_local(server, made)
+    async with Client(server) as client:
+        seen = await names(client)
+        assert "whoami" in seen
+        assert "hidden" not in seen
+        with pytest.raises(MCPError):
+            await client.call_tool("hidden")
 
 
 def test_two_authorities_are_refused(tmp_path: Path) -> None:

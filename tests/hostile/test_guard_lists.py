@@ -61,7 +61,7 @@ def test_what_a_list_hides_no_call_opens(case: tuple[Policy, list[Request]]) -> 
         pdp=LocalPdp.of(program),
         catalogue=catalogue,
         mapping=Mapping.by(lambda *_: None),
-        server="https://mcp.example",
+        resource="https://mcp.example",
         knows=lambda _: True,
         list_mode="callable",
         deadline=5.0,

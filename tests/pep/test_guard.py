@@ -94,7 +94,7 @@ ALLOW = decided(Effect.ALLOW, Reason.ALLOWED)
 
 def guard(pdp: Pdp | None = None, items: Sequence[Item] = (), **more: Any) -> Guard:
     """Return a guard of the documents of two tenants."""
-    usual: dict[str, Any] = {"mapping": DOCUMENTS, "server": SERVER, "knows": lambda _: False}
+    usual: dict[str, Any] = {"mapping": DOCUMENTS, "resource": SERVER, "knows": lambda _: False}
     return Guard(pdp=pdp or local_pdp(), catalogue=Tools(tuple(items)), **{**usual, **more})
 
 

@@ -254,3 +254,12 @@ def test_both_readers_of_a_batch_come_to_one_verdict(data: bytes, tokens: bool) 
     """Issue 6, build 2: as above, for the caller of a batch and each of its questions."""
     careful = of_batch(lambda: requests.read_batch_check_carefully(data, NOW, tokens=tokens))
     assert of_batch(lambda: wire.read_batch_check(data, NOW, tokens=tokens)) == careful
+
+
+def test_a_batch_of_more_fields_than_the_careful_reader_looks_at_is_refused_by_both() -> None:
+    """Issue 6, build 2: as above, for the bound on what is looked at where something is spelled at length."""
+    crowded = v1.Question(tool="t", resource=v1.Resource(ancestors=[""] * 600))
+    data = v1.BatchCheckRequest(subject="s", questions=[crowded] * 1_000).SerializeToString()
+    for reader in (wire.read_batch_check, requests.read_batch_check_carefully):
+        with pytest.raises(InvalidRequestError, match="too many fields"):
+            reader(data + b"\x70\x00")

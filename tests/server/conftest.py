@@ -1,4 +1,4 @@
-"""Both transports, for every test here that starts a server."""
+"""What the tests of the server share: a policy, and both transports for every test that starts a server."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.server.support import Carrier
+from tests.server.support import POLICY, Carrier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from authz.server.config import Transport
 
@@ -43,3 +44,12 @@ def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
     Carrier.chosen = getattr(request, "param", "auto")
     yield Carrier.chosen
     Carrier.chosen = "auto"
+
+
+@pytest.fixture
+def policies(tmp_path: Path) -> Path:
+    """Return a directory with a policy."""
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    (folder / "a.authz").write_text(POLICY)
+    return folder

@@ -14,7 +14,7 @@ from authz.stores.sqlite.store import open_store
 from authz.v1 import directory_pb2, policy_pb2
 from authz.v1.directory_pb2_grpc import DirectoryServiceStub
 from authz.v1.policy_pb2_grpc import PolicyServiceStub
-from tests.server.support import POLICY, code_of, serving
+from tests.server.support import code_of, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,15 +24,6 @@ if TYPE_CHECKING:
 
 TOKEN = b"0123456789abcdef0123456789abcdef"
 LOCAL = parse_address("127.0.0.1:0")
-
-
-@pytest.fixture
-def policies(tmp_path: Path) -> Path:
-    """Return a directory with a policy."""
-    folder = tmp_path / "policies"
-    folder.mkdir()
-    (folder / "a.authz").write_text(POLICY)
-    return folder
 
 
 def settings(place: Path, admin: AdminConfig, mode: LogMode = "required") -> dict[str, Any]:

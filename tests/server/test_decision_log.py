@@ -18,7 +18,7 @@ from authz.server.config import DecisionLogConfig, StoreConfig
 from authz.stores.sqlite.store import open_store
 from authz.v1 import decision_pb2 as v1
 from authz.v1.decision_pb2_grpc import DecisionServiceStub
-from tests.server.support import POLICY, Scripted, ask, code_of, serving, until
+from tests.server.support import Scripted, ask, code_of, serving, until
 from tests.server.test_process import Process, server
 
 if TYPE_CHECKING:
@@ -254,15 +254,6 @@ async def test_a_required_log_that_cannot_be_written_stops_every_answer_until_it
 
 
 # --- Real processes ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def policies(tmp_path: Path) -> Path:
-    """Return a directory with a policy."""
-    folder = tmp_path / "policies"
-    folder.mkdir()
-    (folder / "a.authz").write_text(POLICY)
-    return folder
 
 
 @contextlib.contextmanager

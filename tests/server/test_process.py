@@ -102,15 +102,6 @@ def failure(*options: str, code: int) -> str:
     return done.stderr
 
 
-@pytest.fixture
-def policies(tmp_path: Path) -> Path:
-    """Return a directory with a policy."""
-    folder = tmp_path / "policies"
-    folder.mkdir()
-    (folder / "a.authz").write_text(POLICY)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def shared_policies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the policy directory of the shared server."""

@@ -14,7 +14,7 @@ from authz.v1 import decision_pb2 as v1
 from authz.v1.decision_pb2_grpc import DecisionServiceStub
 from tests.server.certificates import Authority, Pair
 from tests.server.support import Scripted, ask, serving
-from tests.server.test_process import failure, policies, server, usage_error
+from tests.server.test_process import failure, server, usage_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from tests.server.support import Running
-
-__all__ = ["policies"]  # a fixture, which pytest finds by its name
 
 AUTHORITY = Authority()
 

@@ -274,9 +274,10 @@ async def test_a_unix_socket_is_served_and_goes_with_the_server(tmp_path: Path) 
 async def test_a_defect_in_the_lane_itself_ends_the_server() -> None:
     """Issue 6: refuse to run half dead: nobody would answer, and health would say SERVING."""
     async with serving(Scripted(), transport="native") as running:
-        running.server._gate.enter = None  # type: ignore[method-assign,assignment]  # any defect will do
+        native: Any = running.server._transport
+        native._lane._refusal = None  # any defect will do
         call = running.stub.Check(ask())
-        await running.server.ended.wait()
+        await asyncio.wait_for(running.server.ended.wait(), 60)
         assert running.server.broken
         assert running.records("defect")
         call.cancel()

@@ -459,7 +459,7 @@ def test_the_bytes_of_an_answer_are_those_of_its_message(decision: Decision, exp
 def test_no_decision_is_answered_with_the_bytes_of_another() -> None:
     """Issue 6: decisions that live for one answer leave their place to others; thousands of them change nothing."""
     for number in range(5_000):
-        data = wire.check_answer(Decision(Effect.DENY, Reason.NO_ALLOW, f"m{number}", (), "f" * 64), ID)
+        data = wire.check_answer(Decision(Effect.DENY, Reason.NO_ALLOW, f"m{number}", (), "f" * 64), ID, None)
         assert v1.CheckResponse.FromString(data).message == f"m{number}"
 
 

@@ -30,15 +30,6 @@ def carrier(request: pytest.FixtureRequest) -> tuple[str, str]:
     return ("--transport", request.param)
 
 
-@pytest.fixture
-def policies(tmp_path: Path) -> Path:
-    """Return a directory with a policy."""
-    folder = tmp_path / "policies"
-    folder.mkdir()
-    (folder / "a.authz").write_text(POLICY)
-    return folder
-
-
 def test_all_workers_answer_on_one_port_and_a_signal_drains_them(policies: Path, carrier: tuple[str, str]) -> None:
     """Issue 6, workers: N processes on one port; SIGTERM answers what is under way, and ends with 0."""
     with crew("--policies", policies, *carrier) as running:

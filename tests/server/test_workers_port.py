@@ -11,20 +11,10 @@ import pytest
 
 from authz.server.config import ListenError, parse_address
 from authz.server.workers.port import reserved
-from tests.server.support import POLICY
 from tests.server.workers_support import crew, failure
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-@pytest.fixture
-def policies(tmp_path: Path) -> Path:
-    """Return a directory with a policy."""
-    folder = tmp_path / "policies"
-    folder.mkdir()
-    (folder / "a.authz").write_text(POLICY)
-    return folder
 
 
 def listening(host: str, port: int, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:

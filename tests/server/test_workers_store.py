@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import grpc
-import pytest
 
 from authz.audit.signing import load_verifier, public_path
 from authz.audit.verify import verify
@@ -22,22 +21,13 @@ from authz.v1 import decision_pb2 as v1
 from authz.v1 import policy_pb2
 from authz.v1.decision_pb2_grpc import DecisionServiceStub
 from authz.v1.policy_pb2_grpc import PolicyServiceStub
-from tests.server.support import POLICY, ask
+from tests.server.support import ask
 from tests.server.workers_support import CONNECTIONS, crew
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ME = Act("tester", "cli")
-
-
-@pytest.fixture
-def policies(tmp_path: Path) -> Path:
-    """Return a directory with a policy."""
-    folder = tmp_path / "policies"
-    folder.mkdir()
-    (folder / "a.authz").write_text(POLICY)
-    return folder
 
 
 def test_every_decision_is_in_one_log_that_verifies_whoever_made_it(policies: Path, tmp_path: Path) -> None:

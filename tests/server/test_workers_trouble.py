@@ -17,15 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture
-def policies(tmp_path: Path) -> Path:
-    """Return a directory with a policy."""
-    folder = tmp_path / "policies"
-    folder.mkdir()
-    (folder / "a.authz").write_text(POLICY)
-    return folder
-
-
 @pytest.mark.slow
 def test_a_worker_that_does_not_answer_is_taken_out_and_begins_anew(policies: Path) -> None:
     """Issue 6, workers: one that cannot reload is taken out, never left on an old policy silently."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import os
 import signal
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -39,6 +40,7 @@ class Worker:
         ours, theirs = context.Pipe()
         process = context.Process(target=work, args=(number, config, theirs), name=f"authz-worker-{number}")
         process.daemon = True  # ended with the parent, should it fail
+        os.environ["PYTHONSAFEPATH"] = "1"  # else it would take modules from the working directory before its own
         try:
             process.start()
         except OSError:

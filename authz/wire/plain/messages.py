@@ -24,6 +24,9 @@ SMALL: Final = 16_383
 """Bytes of a question with its caller. Two bytes say any length in it, and no limit of L60 on numbers of items,
 values and characters can be passed: what is counted takes two bytes at least."""
 
+_LARGE: Final = 1_000_000
+"""Bytes of a batch that is plain. A field takes two at least, and the careful reader looks at half as many fields."""
+
 _END: Final = b"\0"  # follows the message: no field has this tag
 _SHORT: Final = 512  # bytes of a question that is worth remembering
 
@@ -60,6 +63,8 @@ def read_stream_check(data: bytes, now: datetime | None, *, tokens: bool) -> Cal
 
 def read_batch(data: bytes, now: datetime | None, *, tokens: bool, most: int) -> Batch | None:
     """Read a BatchCheckRequest of at most so many questions; None where any of it is not plain."""
+    if len(data) > _LARGE:
+        return None
     try:
         return _batch(data, now, tokens, most)
     except (LookupError, ValueError, struct.error):
