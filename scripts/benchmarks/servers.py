@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -221,12 +222,11 @@ def _free_port() -> int:
 
 
 def _family(pid: int) -> list[int]:
-    children = [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text(encoding="ascii").split()
-    ]
-    return [pid, *(one for child in children for one in _family(child))]
+    children: list[str] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # a thread may end at any time
+            children += (task / "children").read_text(encoding="ascii").split()
+    return [pid, *(one for child in children for one in _family(int(child)))]
 
 
 def _spent(pid: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -110,14 +111,17 @@ async def test_exports_that_nobody_reads_leave_room_for_acts(tmp_path: Path) -> 
     async with administered(tmp_path) as (running, channel):
         directory, metadata = DirectoryServiceStub(channel), (("authorization", GOOD),)
         unread = [directory.ExportEntities(directory_pb2.ExportEntitiesRequest(), metadata=metadata) for _ in range(40)]
-        refused = 0
+        answers: Counter[object] = Counter()
         async with asyncio.timeout(20):
             for call in unread:
                 try:
                     await call.read()
+                    answers["a message"] += 1
                 except grpc.aio.AioRpcError as error:
-                    refused += error.code() is CODE.RESOURCE_EXHAUSTED
-        assert refused == 40 - 16
+                    answers[error.code()] += 1
+        # One that finds the store locked ends at once, and another has its place.
+        assert answers.keys() <= {"a message", CODE.RESOURCE_EXHAUSTED, CODE.UNAVAILABLE}
+        assert answers["a message"] == 16, answers
         await PolicyServiceStub(channel).ListPolicies(policy_pb2.ListPoliciesRequest(), metadata=metadata)
         for call in unread:
             call.cancel()
